@@ -1,0 +1,1 @@
+"""The edge of Marrow: Prefect flows, settings, cluster choice and the command line."""

@@ -1,0 +1,90 @@
+"""`marrow run`, `marrow publish` and `--dry-run`: start a flow from the command line and wait for its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.cluster import check_spec
+from flows.progress import show_progress
+from flows.settings import load_settings, prepare_prefect
+from marrow_models.bundle import load_bundle
+from marrow_models.errors import UserError
+from tasks.plan import manifest_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rich.console import Console
+
+    from flows.result import NightResult
+    from tasks.plan import NightPlan
+
+
+def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Console) -> NightResult:
+    """Run the flow ``nightly`` and return what it came to.
+
+    Raises :class:`UserError` for settings that cannot work, before Prefect is started.
+    """
+    plan = load_settings(home=home, **options)
+    _inbox(plan)
+    manifest_path(plan)
+    load_bundle(plan.models)
+    check_spec(plan)
+    prepare_prefect(home)
+    from flows.nightly import nightly
+
+    return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
+
+
+def run_publish(home: Path, *, err: Console) -> NightResult:
+    """Run the flow ``publish``."""
+    load_settings(home=home)
+    prepare_prefect(home)
+    from flows.nightly import publish
+
+    return _watch(lambda: publish(home=home, return_state=True), err)
+
+
+def dry_run_report(home: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a night would do with each entry of the inbox, without writing anything."""
+    plan = load_settings(home=home, **options)
+    inbox = _inbox(plan)
+    from marrow_models.slides.inbox import find_slides
+    from tasks.discover import Listing
+    from warehouse.manifest import read_manifest
+
+    entries, refused = find_slides(inbox)
+    listing = Listing(entries, read_manifest(manifest_path(plan)))
+    for bad in refused:
+        listing.was_seen(bad.relative_name)
+    rows: list[dict[str, Any]] = [
+        {"file": bad.relative_name, "would": "quarantine", "reason": str(bad.reason)} for bad in refused
+    ]
+    for entry in entries:
+        patients = {row.patient_id for row in listing.rows_of(entry)}
+        would, reason = ("take through", None) if len(patients) == 1 else ("defer", "UNLISTED")
+        if len(patients) > 1 or listing.conflict(entry):
+            would, reason = "quarantine", "MANIFEST_CONFLICT"
+        rows.append({"file": entry.relative_name, "would": would, "reason": reason})
+    rows += [{"file": row.file, "would": "defer", "reason": "FILE_MISSING"} for row in listing.missing_files()]
+    return sorted(rows, key=lambda row: str(row["file"]))
+
+
+def _inbox(plan: NightPlan) -> Path:
+    if plan.inbox is None:
+        raise UserError("No inbox is given. Use --inbox, MARROW_INBOX or `inbox` in marrow.toml.")
+    if not plan.inbox.is_dir():
+        raise UserError(f"The inbox {plan.inbox} is not a folder. Create it, or give another with --inbox.")
+    return plan.inbox
+
+
+def _watch(start: Callable[[], Any], err: Console) -> NightResult:
+    """Run a flow with progress on ``err``; its own errors are raised as they are."""
+    with show_progress(err):
+        state = start()
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    result: NightResult = outcome
+    return result

@@ -1,0 +1,150 @@
+"""Opening and closing a night: lock, warehouse, models, cluster, and the run's row in the ledger."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flows.artifacts import ProgressArtifact, write_night_table
+from flows.background import Background
+from flows.cluster import open_cluster
+from flows.progress import current_listener
+from flows.result import NightResult
+from marrow_models.bundle import Bundle, load_bundle
+from marrow_models.errors import NightFailed
+from marrow_models.model_settings import ANALYSIS_VERSION
+from marrow_models.taxonomy import load_taxonomy
+from tasks.home import Home
+from tasks.night import Night
+from tasks.plan import NightPlan
+from tasks.progress import Broadcast
+from tasks.pseudonym import load_pseudonyms
+from tasks.publish import end_state
+from warehouse import dimensions, read, runs
+from warehouse.connection import open_warehouse
+from warehouse.records import ModelRecord, RunRecord
+from warehouse.runs import RunState
+from warehouse.validate import Gates
+
+BY_HAND = frozenset({"manual", "demo"})
+"""Triggers with a person waiting, who is told at once when another run has the warehouse."""
+SECRET_OR_PATH = {
+    "models",
+    "home",
+    "inbox",
+    "manifest",
+    "key_file",
+    "tls_ca_file",
+    "tls_cert_file",
+    "tls_key_file",
+    "cluster",
+}
+
+
+@contextmanager
+def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResult]]:
+    """A night ready to run, and the result that fills while it does.
+
+    Only one run has the warehouse at a time: the lock is the operating system's and dies with its holder. When the
+    block raises :class:`NightFailed` the run is closed as failed, the result says why, and nothing is raised.
+    """
+    started = time.monotonic()
+    home = Home(plan.home.absolute()).create()
+    bundle = load_bundle(plan.models)
+    pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    with (
+        open_warehouse(home.warehouse, wait_s=0.0 if trigger in BY_HAND else plan.wait_for_writer_s) as warehouse,
+        Background(lambda: open_cluster(plan, home)) as workers,
+        Background(lambda: nullcontext(Gates(home.validation))) as gates,
+    ):
+        runs.close_crashed_runs(warehouse)
+        runs.start_run(warehouse, _run_record(plan, run_id, trigger))
+        dimensions.store_model(warehouse, _model_record(bundle))
+        night = Night(
+            run_id=run_id,
+            trigger=trigger,
+            plan=plan,
+            home=home,
+            warehouse=warehouse,
+            pseudonyms=pseudonyms,
+            bundle=bundle,
+            connect=workers,
+            gates=gates,
+            progress=Broadcast(ProgressArtifact(), *filter(None, [current_listener()])),
+            analysis_version=ANALYSIS_VERSION,
+        )
+        result = NightResult(run_id)
+        try:
+            yield night, result
+        except NightFailed as failure:
+            result.failure = str(failure)
+        except BaseException:
+            _end(night, RunState.FAILED)
+            raise
+        _end(night, RunState.FAILED if result.failure else end_state(night))
+        result.seconds = time.monotonic() - started
+        _report(night, result)
+
+
+def _end(night: Night, state: RunState) -> None:
+    """Close the run in the ledger, unless its publication has closed it already."""
+    run = read.run_of(night.warehouse, night.run_id)
+    if run is not None and run.state == RunState.RUNNING:
+        runs.finish_run(night.warehouse, night.run_id, state)
+
+
+def _report(night: Night, result: NightResult) -> None:
+    """Fill the result from the ledger, and leave the night's table in the Prefect UI."""
+    run = read.run_of(night.warehouse, night.run_id)
+    assert run is not None
+    result.state = run.state
+    result.discovered, result.done = run.discovered or 0, run.done or 0
+    result.quarantined, result.deferred = run.quarantined or 0, run.deferred or 0
+    result.table = [asdict(row) for row in read.night_table(night.warehouse, night.run_id)]
+    times = read.stage_times(night.warehouse, night.run_id)
+    result.seconds_in_stages, result.seconds_by_stage = times.covered, times.by_stage
+    write_night_table(result.table, run_id=night.run_id)
+
+
+def _run_record(plan: NightPlan, run_id: str, trigger: str) -> RunRecord:
+    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {"cluster": plan.cluster.partition(":")[0]}
+    return RunRecord(run_id, datetime.now(UTC), trigger, code_version(), settings)
+
+
+def _model_record(bundle: Bundle) -> ModelRecord:
+    taxonomy = load_taxonomy(bundle.taxonomy)
+    return ModelRecord(
+        digest=bundle.digest,
+        name=bundle.name,
+        version=bundle.version,
+        detector_digest=bundle.detector_digest,
+        classifier_digest=bundle.classifier_digest,
+        labels=bundle.labels,
+        taxonomy_name=taxonomy.name,
+        taxonomy_version=taxonomy.version,
+        taxonomy_digest=taxonomy.digest,
+        classes=ModelRecord.classes_of(taxonomy),
+        licence=bundle.licence,
+    )
+
+
+def code_version() -> str:
+    """The version of Marrow, with the commit where it runs from a checkout."""
+    root = Path(__file__).parents[1]
+    git: dict[str, Any] = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": False}
+    if not (root / ".git").exists():
+        return version("marrow")
+    try:
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()  # noqa: S607
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return f"{version('marrow')}+{commit}" if commit else version("marrow")

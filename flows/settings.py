@@ -1,0 +1,98 @@
+"""Settings, and the only place that reads or writes the environment.
+
+Order of precedence: flow parameters and command-line options, ``MARROW_*`` variables, ``HOME/marrow.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from marrow_models.errors import UserError
+from tasks.home import Home
+from tasks.plan import NightPlan
+
+PREFIX = "MARROW_"
+
+
+class Settings(BaseSettings, NightPlan):
+    """A :class:`NightPlan` filled from options, environment and settings file."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment, then ``HOME/marrow.toml``."""
+        home = init_settings().get("home") or env_settings().get("home")
+        if home is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(home) / "marrow.toml")
+
+
+def load_settings(**options: Any) -> NightPlan:
+    """Settings with ``options`` on top; options that are None count as not given.
+
+    Raises :class:`UserError` that names each wrong setting.
+    """
+    unknown = [name for name in os.environ if name.startswith(PREFIX) and _field(name) not in NightPlan.model_fields]
+    if unknown:
+        raise UserError(f"Unknown settings in the environment: {', '.join(sorted(unknown))}. See README, Settings.")
+    try:
+        plan = Settings(**{name: value for name, value in options.items() if value is not None})
+    except (SettingsError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"Settings are wrong: {error}. See README, Settings.") from None
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        raise UserError(f"Settings are wrong: {problems}. See README, Settings.") from None
+    # Workers have other current folders: only absolute paths mean the same everywhere.
+    paths = {name: value.absolute() for name, value in plan if isinstance(value, Path)}
+    return plan.model_copy(update=paths)
+
+
+def _field(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower()
+
+
+PREFECT_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # A busy two-core machine needs longer than Prefect's 20 s to start the embedded server.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    # Progress and errors are shown by the command line; the full log stays in Prefect.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+
+
+def prepare_prefect(home: Path) -> None:
+    """Point Prefect at HOME before it is imported, unless the user runs a server of their own.
+
+    With ``PREFECT_API_URL``, ``PREFECT_PROFILE`` or ``PREFECT_HOME`` set, that choice holds; otherwise the embedded
+    server keeps its state under ``HOME/prefect`` and serves no pages.
+    """
+    if not {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"} & os.environ.keys():
+        place = Home(home.absolute()).create().prefect
+        place.mkdir(exist_ok=True)  # the server's database is put there before Prefect makes the folder itself
+        os.environ["PREFECT_HOME"] = str(place)
+        os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,1 @@
+"""Slides, pyramids, networks, diagnosis: the science of Marrow, free of any orchestrator or database."""

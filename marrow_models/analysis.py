@@ -1,0 +1,142 @@
+"""Fields of a slide: their cells, found and classified from the same pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrow_models.bundle import Bundle
+from marrow_models.classification import Classifier
+from marrow_models.detection import SUBPIXELS, Detections, PixelSource
+from marrow_models.networks.loading import load_networks
+from marrow_models.pyramid.store import Pyramid
+from marrow_models.records import CellTable, Field, MissingArea, Rect, SlideInfo
+
+
+class SlidePixels(PixelSource, Protocol):
+    """A slide that can be analysed: a :class:`Pyramid`, or an array in a test."""
+
+    um_per_px: float
+    info: SlideInfo
+    missing: tuple[MissingArea, ...]
+
+
+def analyse_field(
+    store: Path, field: Field, bundle: Bundle, *, batch_size: int, tile_px: int, device: str = "cpu"
+) -> CellTable:
+    """The cells of the slide at ``store`` whose centre lies in ``field``; see :func:`analyse_fields`."""
+    return analyse_fields(store, (field,), bundle, batch_size=batch_size, tile_px=tile_px, device=device)
+
+
+def analyse_fields(
+    store: Path, fields: Sequence[Field], bundle: Bundle, *, batch_size: int, tile_px: int, device: str = "cpu"
+) -> CellTable:
+    """The cells of the slide at ``store`` whose centre lies in one of ``fields``, as field by field but faster.
+
+    Neighbours are read together, without the halo between them (see :func:`marrow_models.survey.neighbours`).
+    ``batch_size`` and ``tile_px`` change speed and memory, never a cell. Raises SlideRefused(MODEL_OUTPUT) when a
+    network returns what is no number, and StoreError for a store that is not whole.
+    """
+    return analyse_pixels(Pyramid.open(store), fields, bundle, batch_size=batch_size, tile_px=tile_px, device=device)
+
+
+def analyse_pixels(
+    slide: SlidePixels,
+    fields: Sequence[Field],
+    bundle: Bundle,
+    *,
+    batch_size: int,
+    tile_px: int,
+    shift_px: int = 0,
+    device: str = "cpu",
+) -> CellTable:
+    """See :func:`analyse_fields`. ``shift_px`` moves the tile grid, which changes no cell either."""
+    detector, classifier = load_networks(bundle, device)
+    halo_px = math.ceil(detector.halo_px * bundle.detector.um_per_px / slide.um_per_px)
+    tables = []
+    for rect_px, members in _read_together(fields, halo_px):
+        region = _on_lattice(rect_px, slide.um_per_px / bundle.detector.um_per_px)
+        found = detector.detect(slide, region, tile_px=tile_px, shift_px=shift_px)
+        found = found.take(np.isin(found.kind, bundle.detector.counted_kinds))
+        tables.append(_table(slide, members, bundle, found, classifier, batch_size))
+    return CellTable.concatenate(tables, bundle.labels)
+
+
+def _read_together(fields: Sequence[Field], halo_px: int) -> list[tuple[Rect, tuple[Field, ...]]]:
+    """The rectangle around all fields, or each field by itself, whatever has fewer pixels to look at."""
+    each: list[tuple[Rect, tuple[Field, ...]]] = [(field.rect_px, (field,)) for field in fields]
+    if not each:
+        return each
+    left, top = min(rect.x for rect, _ in each), min(rect.y for rect, _ in each)
+    right, bottom = max(rect.right for rect, _ in each), max(rect.bottom for rect, _ in each)
+    around = Rect(left, top, right - left, bottom - top)
+    alone = sum(_area(rect.expanded(halo_px)) for rect, _ in each)
+    return [(around, tuple(fields))] if _area(around.expanded(halo_px)) <= alone else each
+
+
+def _table(
+    slide: SlidePixels,
+    fields: Sequence[Field],
+    bundle: Bundle,
+    found: Detections,
+    classifier: Classifier,
+    batch_size: int,
+) -> CellTable:
+    """The objects of ``found`` that a field owns, classified."""
+    unit_um = bundle.detector.um_per_px / SUBPIXELS
+    x_um, y_um = (np.asarray(place * unit_um, np.float64) for place in (found.x, found.y))
+    field_id = np.full(len(found), -1, np.int32)
+    owned = np.zeros(len(found), bool)
+    for field in fields:
+        mine = _owned(field.rect_px, slide.um_per_px, x_um, y_um)
+        field_id[mine], owned[mine] = field.field_id, True
+    found, x_um, y_um = found.take(owned), x_um[owned], y_um[owned]
+    return CellTable(
+        x_um,
+        y_um,
+        (found.width * unit_um).astype(np.float32),
+        (found.height * unit_um).astype(np.float32),
+        found.score.astype(np.float32),
+        classifier.classify(slide, x_um, y_um, batch_size=batch_size),
+        field_id[owned],
+        _near_missing(found, unit_um, slide),
+        bundle.labels,
+    )
+
+
+def _area(rect: Rect) -> int:
+    return rect.width * rect.height
+
+
+def _on_lattice(rect_px: Rect, factor: float) -> Rect:
+    """The smallest rectangle of the detector's lattice around a rectangle of level 0."""
+    left, top = math.floor(rect_px.x * factor), math.floor(rect_px.y * factor)
+    right, bottom = math.ceil(rect_px.right * factor), math.ceil(rect_px.bottom * factor)
+    return Rect(left, top, right - left, bottom - top)
+
+
+def _owned(rect_px: Rect, um_per_px: float, x_um: NDArray[np.float64], y_um: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Half-open, and with the same products on both sides of a border: each cell has one field."""
+    left, right = rect_px.x * um_per_px, rect_px.right * um_per_px
+    top, bottom = rect_px.y * um_per_px, rect_px.bottom * um_per_px
+    return np.asarray((x_um >= left) & (x_um < right) & (y_um >= top) & (y_um < bottom))
+
+
+def _near_missing(found: Detections, unit_um: float, slide: SlidePixels) -> NDArray[np.bool_]:
+    """Whether each box touches an area without pixels, or reaches over the slide's edge."""
+    left, right = (found.x - found.width / 2) * unit_um, (found.x + found.width / 2) * unit_um
+    top, bottom = (found.y - found.height / 2) * unit_um, (found.y + found.height / 2) * unit_um
+    um = slide.um_per_px
+    near = (left < 0) | (top < 0) | (right > slide.info.width_px * um) | (bottom > slide.info.height_px * um)
+    for area in _as_rects(slide.missing):
+        near |= (left < area.right * um) & (right > area.x * um) & (top < area.bottom * um) & (bottom > area.y * um)
+    return np.asarray(near, bool)
+
+
+def _as_rects(missing: Sequence[MissingArea]) -> list[Rect]:
+    return [area.rect_px for area in missing]

@@ -1,0 +1,173 @@
+"""Detection: from a region of a slide to boxes around its objects, the same whatever the tiles.
+
+Three rules make that exact. The network's sums are exact (:mod:`marrow_models.networks.lattice`) and each output
+depends on the pixels within a known reach, which every tile reads. A peak of the centre map is a maximum of its own
+neighbourhood. And a second box on an object is dropped by a rule that looks at its neighbours only and at all of
+them: a box goes when any box of higher rank lies on the same object, also when that one goes itself. A greedy
+suppression would pass decisions on from cell to cell without end, and so from tile to tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from marrow_models.errors import Reason, SlideRefused
+from marrow_models.model_settings import DetectorSettings
+from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, TOTAL_STRIDE_PX, HeatmapNet
+from marrow_models.networks.lattice import STEPS_PER_UNIT
+from marrow_models.records import Rect
+from marrow_models.tiling import Tile, tiles_of
+
+SUBPIXELS = 16
+"""Positions and sizes are whole multiples of 1/16 pixel: fine enough, and the same number in every tile."""
+BOX_UNIT_PX = 16.0
+"""Pixels that an output of 1.0 of the box branch stands for."""
+SAME_OBJECT_IOU = 0.4
+SAME_OBJECT_INSIDE = 0.8
+"""Two boxes are on one object from this overlap, or when this much of the smaller lies in the larger."""
+LARGEST_OFFSET_PX = 8
+"""How far from its peak a centre can be put."""
+SMALLEST_UM = 1.0
+"""No box is smaller: nothing that has a nucleus is."""
+SCORE_DECIMALS = 4
+
+
+class PixelSource(Protocol):
+    """Where pixels come from: a stored slide, or an array in a test."""
+
+    def scaled_region(self, um_per_px: float, rect: Rect) -> NDArray[np.uint8]:
+        """RGB pixels (height, width, 3) of ``rect`` on the lattice of a scale; 255 outside of the slide."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """N boxes on the lattice of the detector's scale, in units of 1/16 pixel, sorted by (y, x)."""
+
+    x: NDArray[np.int64]
+    """Centre."""
+    y: NDArray[np.int64]
+    width: NDArray[np.int64]
+    height: NDArray[np.int64]
+    score: NDArray[np.float64]
+    kind: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+        """The rows at ``index``, in that order."""
+        return Detections(
+            self.x[index], self.y[index], self.width[index], self.height[index], self.score[index], self.kind[index]
+        )
+
+    @staticmethod
+    def concatenate(parts: list[Detections]) -> Detections:
+        """All rows, sorted by (y, x)."""
+        if not parts:
+            none = np.zeros(0, np.int64)
+            return Detections(none, none, none, none, np.zeros(0), none)
+        both = Detections(
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            np.concatenate([part.width for part in parts]),
+            np.concatenate([part.height for part in parts]),
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+        )
+        return both.take(np.lexsort((both.kind, both.x, both.y)))
+
+
+class Detector:
+    """A folded :class:`HeatmapNet` with its settings. Exact on CPU in float32; on CUDA equal within rounding."""
+
+    def __init__(self, network: HeatmapNet, settings: DetectorSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self._device = torch.device(device)
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._duplicate_px = int(np.ceil(settings.duplicate_um / settings.um_per_px))
+        # Beyond the duplicates: a centre may lie off its peak, and a peak looks at its neighbours.
+        slack_px = LARGEST_OFFSET_PX + OUTPUT_STRIDE_PX
+        self.halo_px = network.reach_px + self._duplicate_px + slack_px
+        """Pixels around a tile that decide about the cells in it."""
+
+    def detect(self, source: PixelSource, region: Rect, *, tile_px: int, shift_px: int = 0) -> Detections:
+        """The objects whose centre lies in ``region`` (detector's lattice)."""
+        tiles = tiles_of(region, tile_px, halo_px=self.halo_px, stride_px=TOTAL_STRIDE_PX, shift_px=shift_px)
+        return Detections.concatenate([self._tile(source, tile) for tile in tiles])
+
+    def _tile(self, source: PixelSource, tile: Tile) -> Detections:
+        centre, box = self._maps(source.scaled_region(self.settings.um_per_px, tile.read))
+        found = self._peaks(centre, box, tile.read)
+        found = found.take(_inside(found, tile.core.expanded(self._duplicate_px)))
+        return found.take(_inside(found, tile.core) & ~duplicates(found, self._duplicate_px))
+
+    def _maps(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Centre scores (kinds, h, w) and boxes (4, h, w) in the units of training."""
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self._device)
+        with torch.inference_mode():
+            centre, box = self._network(image.float().contiguous(memory_format=torch.channels_last))
+            if not (torch.isfinite(centre).all() and torch.isfinite(box).all()):
+                raise SlideRefused(Reason.MODEL_OUTPUT, "the detector's output is not finite")
+            return centre[0] / STEPS_PER_UNIT, box[0] / STEPS_PER_UNIT
+
+    def _peaks(self, centre: torch.Tensor, box: torch.Tensor, read: Rect) -> Detections:
+        threshold = float(np.log(self.settings.score_threshold / (1 - self.settings.score_threshold)))
+        highest = functional.max_pool2d(centre[None], 3, stride=1, padding=1)[0]
+        kind, row, column = torch.nonzero((centre == highest) & (centre >= threshold), as_tuple=True)
+        logit = centre[kind, row, column].double().cpu().numpy()
+        offset_x, offset_y, width, height = box[:, row, column].double().cpu().numpy()
+        offset_x, offset_y = (
+            np.clip(offset * OUTPUT_STRIDE_PX, -LARGEST_OFFSET_PX, LARGEST_OFFSET_PX) for offset in (offset_x, offset_y)
+        )
+        rows, columns = row.cpu().numpy(), column.cpu().numpy()
+        x = (read.x + columns * OUTPUT_STRIDE_PX) * SUBPIXELS + _subpixels(offset_x)
+        y = (read.y + rows * OUTPUT_STRIDE_PX) * SUBPIXELS + _subpixels(offset_y)
+        smallest, largest = (
+            round(size_um / self.settings.um_per_px * SUBPIXELS) for size_um in (SMALLEST_UM, self.settings.largest_um)
+        )
+        return Detections(
+            x,
+            y,
+            np.clip(_subpixels(width * BOX_UNIT_PX), smallest, largest),
+            np.clip(_subpixels(height * BOX_UNIT_PX), smallest, largest),
+            np.round(1 / (1 + np.exp(-logit)), SCORE_DECIMALS),
+            kind.cpu().numpy(),
+        )
+
+
+def duplicates(found: Detections, reach_px: int) -> NDArray[np.bool_]:
+    """(N,) whether a box of higher rank lies on the same object, its centre within ``reach_px`` in x and y.
+
+    Rank is the score, then the place. A box that is a duplicate itself still makes others one, so what becomes of
+    a box depends on its neighbours alone.
+    """
+    if not len(found):
+        return np.zeros(0, bool)
+    rank = np.empty(len(found), np.int64)
+    rank[np.lexsort((found.x, found.y, found.kind, -found.score))] = np.arange(len(found))
+    dx, dy = (abs(c[:, None] - c[None]) for c in (found.x, found.y))
+    w, h = found.width, found.height
+    common = np.clip(np.minimum(np.minimum(w[:, None], w[None]), (w[:, None] + w[None]) / 2 - dx), 0, None)
+    common *= np.clip(np.minimum(np.minimum(h[:, None], h[None]), (h[:, None] + h[None]) / 2 - dy), 0, None)
+    area = (w * h).astype(np.float64)
+    iou = common / (area[:, None] + area[None] - common)
+    inside = common / np.minimum(area[:, None], area[None])
+    same = (iou >= SAME_OBJECT_IOU) | (inside >= SAME_OBJECT_INSIDE)
+    same &= (np.maximum(dx, dy) <= reach_px * SUBPIXELS) & (found.kind[:, None] == found.kind[None])
+    return np.asarray((same & (rank[None] < rank[:, None])).any(axis=1))
+
+
+def _subpixels(value_px: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.asarray(np.rint(value_px * SUBPIXELS), np.int64)
+
+
+def _inside(found: Detections, rect: Rect) -> NDArray[np.bool_]:
+    left, top, right, bottom = (edge * SUBPIXELS for edge in (rect.x, rect.y, rect.right, rect.bottom))
+    return np.asarray((found.x >= left) & (found.x < right) & (found.y >= top) & (found.y < bottom))

@@ -1,0 +1,51 @@
+"""What a bundle says about its models besides their weights. Light: no network is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ANALYSIS_VERSION = "1"
+"""Version of the method of survey, detection and classification. Raise it when the same slide and models would give
+other cells: results of different versions have different keys and stand beside each other in the warehouse."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """How the detector's maps become boxes."""
+
+    um_per_px: float
+    score_threshold: float
+    largest_um: float
+    """No box is larger."""
+    duplicate_um: float
+    """How far the centres of two boxes on one object can lie apart."""
+    counted_kinds: tuple[int, ...] = (0,)
+    """Object kinds that are classified and counted: nucleated cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierSettings:
+    """What a crop is, and what its scores mean."""
+
+    um_per_px: float
+    crop_px: int
+    labels: tuple[str, ...]
+    temperature: float
+    """Divides the scores before the softmax: 1 leaves the network's confidence as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurveySettings:
+    """What the survey takes for a nucleus and for a readable field."""
+
+    um_per_px: float
+    field_um: float
+    """Side of a field."""
+    nucleus_um2: float
+    """Typical area of what the survey takes for one nucleus."""
+    nucleus_density: float
+    """Optical density in red light from which a pixel may be nucleus."""
+    largest_dark_share: float
+    """A field with more nuclear area than this is a clot or a crush, not a monolayer."""
+    least_sharpness: float
+    """Edge steepness (share of the contrast per um) below which a field is out of focus."""

@@ -1,0 +1,176 @@
+"""Networks whose float32 sums are exact, so that nothing about the computation can change a result.
+
+A convolution adds hundreds of products. In floating point the sum depends on the order of the
+additions, and the order depends on the shape of the tile, the batch, the number of threads and the
+machine. Two tiles that see the same cell then disagree in the last bits, and now and then about the cell.
+
+Here every activation is one of 256 steps (the image itself is: 8-bit pixels) and every weight is a
+multiple of a power of two, fine enough to lose nothing that matters and coarse enough that no sum of an
+output channel exceeds 2**24 units, the whole numbers that float32 holds exactly. No addition is ever
+rounded, so the order of the additions cannot matter: the outputs agree bit for bit. Everything else
+(rounding, clipping, sums of two tensors, upsampling) works value by value and has no order.
+
+In training, activations are rounded to the steps with a straight-through gradient (Bengio et al. 2013,
+arXiv:1308.3432) while weights stay free; :func:`fold` then merges batch normalisation into the weights
+(Jacob et al. 2018, arXiv:1712.05877) and puts them on their lattice. :func:`check_exact` proves the
+property for weights from a file.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils import fusion
+
+from marrow_models.errors import BundleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Network = TypeVar("Network", bound=nn.Module)
+
+TOP = 255
+"""The largest activation, in steps."""
+STEPS_PER_UNIT = 32
+"""Steps of an activation in 1.0 while training; activations reach from 0 to 255 / 32, about 8 standard deviations."""
+EXACT_LIMIT = 2**24
+"""Float32 holds every whole number up to this one."""
+
+
+class _RoundClip(torch.autograd.Function):
+    """Round to whole steps, clip to [0, TOP]; the gradient passes where nothing was clipped."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        ctx.save_for_backward((x >= 0) & (x <= TOP))
+        return x.round().clamp_(0, TOP)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]  # torch declares it on a subclass only
+        passed: Tensor = gradients[0] * inside
+        return passed
+
+
+class LatticeReLU(nn.Module):
+    """ReLU with 256 output values: 0, 1, ... 255 steps of ``1 / steps_per_unit``."""
+
+    def __init__(self, steps_per_unit: int = STEPS_PER_UNIT) -> None:
+        super().__init__()
+        self.steps_per_unit = steps_per_unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values on the lattice, of the shape of ``x``; in inference mode ``x`` itself is overwritten."""
+        if torch.is_grad_enabled():
+            steps: Tensor = _RoundClip.apply(x * self.steps_per_unit)  # type: ignore[no-untyped-call]
+            return steps / self.steps_per_unit
+        if self.steps_per_unit == 1:
+            return x.round_().clamp_(0, TOP)
+        return x.mul_(self.steps_per_unit).round_().clamp_(0, TOP).div_(self.steps_per_unit)
+
+    def extra_repr(self) -> str:
+        """What ``print(network)`` shows."""
+        return f"steps_per_unit={self.steps_per_unit}"
+
+
+def put_on_lattice(network: Network, steps_per_unit: int = STEPS_PER_UNIT) -> Network:
+    """``network`` with every ReLU replaced, in place, by one whose values lie on the lattice."""
+    for parent in network.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(parent, name, LatticeReLU(steps_per_unit))
+    return network
+
+
+def folded_structure(network: Network) -> Network:
+    """A copy of ``network`` as :func:`fold` leaves it: no normalisation, a bias everywhere, steps as unit."""
+    structure = copy.deepcopy(network).eval()
+    for parent_name, convolution, norm in _convolutions_with_norm(structure):
+        fused = fusion.fuse_conv_bn_eval(convolution, norm)
+        _replace(structure, parent_name[0], fused)
+        _replace(structure, parent_name[1], nn.Identity())
+    for module in structure.modules():
+        if isinstance(module, LatticeReLU):
+            module.steps_per_unit = 1
+    return structure.requires_grad_(requires_grad=False)
+
+
+def fold(network: Network) -> Network:
+    """A copy of a trained ``network`` for inference, with exact sums.
+
+    Its activations are whole steps and its inputs 8-bit pixel values as they are; outputs that were
+    ``y`` in training are now about ``STEPS_PER_UNIT * y``.
+    """
+    exact = folded_structure(network)
+    for module in exact.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if module.bias is None:
+                raise ValueError("a convolution without normalisation needs a bias")
+            weight, bias = _rounded(module.weight.double(), module.bias.double() * STEPS_PER_UNIT)
+            module.weight.copy_(weight)
+            module.bias.copy_(bias)
+    check_exact(exact)
+    return exact
+
+
+def check_exact(network: nn.Module) -> None:
+    """Prove that no sum in ``network`` can be rounded; BundleError where one could be.
+
+    For each output channel: all weights and the bias are multiples of one power of two, and the sum of
+    their sizes times the largest activation stays within 2**24 such units.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if module.bias is None:
+                raise BundleError(f"The layer {name} has no bias; the weights were not written by Marrow.")
+            weight = module.weight.detach().double().flatten(1)
+            bias = module.bias.detach().double()
+            unit = torch.minimum(_lowest_bit(weight).amin(dim=1), _lowest_bit(bias))
+            if bool((_largest_sum(weight, bias) > EXACT_LIMIT * unit).any()):
+                raise BundleError(
+                    f"The sums of the layer {name} would be rounded, so results would depend on the tiles. "
+                    "Write the bundle with Marrow's own training command."
+                )
+
+
+def _largest_sum(weight: Tensor, bias: Tensor) -> Tensor:
+    return weight.abs().sum(dim=1) * TOP + bias.abs()
+
+
+def _rounded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights and biases on the finest power-of-two lattice of each channel that keeps its sums exact."""
+    flat = weight.flatten(1)
+    slack = (flat.shape[1] * TOP + 1) / 2  # rounding moves each term by half a unit at most
+    largest = _largest_sum(flat, bias).clamp_min(2.0**-40)
+    unit = torch.exp2(torch.ceil(torch.log2(largest / (EXACT_LIMIT - slack))))
+    shape = (-1,) + (1,) * (weight.dim() - 1)
+    return (weight / unit.view(shape)).round() * unit.view(shape), (bias / unit).round() * unit
+
+
+def _lowest_bit(values: Tensor) -> Tensor:
+    """The largest power of two that divides each value; infinite for zero."""
+    mantissa, exponent = torch.frexp(values)
+    whole = (mantissa * 2.0**53).to(torch.int64)
+    lowest = (whole & -whole).double()
+    return torch.where(values == 0, torch.inf, torch.ldexp(lowest, exponent - 53))
+
+
+def _convolutions_with_norm(network: nn.Module) -> list[tuple[tuple[str, str], nn.Conv2d, nn.BatchNorm2d]]:
+    """Each batch normalisation with the convolution registered just before it (so MONAI's blocks are built)."""
+    leaves = [(name, module) for name, module in network.named_modules() if not list(module.children())]
+    pairs = []
+    for (name, module), (next_name, following) in pairwise(leaves):
+        if isinstance(following, nn.BatchNorm2d):
+            if not isinstance(module, nn.Conv2d):
+                raise TypeError(f"{next_name}: a batch normalisation that follows no convolution cannot be folded")
+            pairs.append(((name, next_name), module, following))
+    return pairs
+
+
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)

@@ -1,0 +1,97 @@
+"""From a bundle to networks that run: weights checked key by key, each loaded once a process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import nn
+
+from marrow_models.bundle import CLASSIFIER, DETECTOR, Bundle, load_bundle
+from marrow_models.classification import Classifier
+from marrow_models.detection import Detector
+from marrow_models.errors import BundleError
+from marrow_models.networks.crop import CropNet
+from marrow_models.networks.heatmap import HeatmapNet
+from marrow_models.networks.lattice import check_exact, folded_structure
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "marrow_models.networks.heatmap.HeatmapNet": HeatmapNet,
+    "marrow_models.networks.crop.CropNet": CropNet,
+}
+"""What ``_target_`` in a bundle may name."""
+LARGEST_HEADER_BYTES = 1 << 20
+
+
+def load_networks(bundle: Bundle, device: str = "cpu") -> tuple[Detector, Classifier]:
+    """The bundle's detector and classifier on a device, loaded once in this process.
+
+    Raises
+    ------
+    BundleError
+        The weights are altered, or are not those of the networks that the bundle names.
+    """
+    return _load(str(bundle.path), bundle.digest, device)
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, digest: str, device: str) -> tuple[Detector, Classifier]:
+    # Convolutions in TF32 or with unordered sums would make results depend on the machine.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    bundle = load_bundle(path)
+    if bundle.digest != digest:
+        raise BundleError(f"Bundle {bundle.name} was replaced during the run. Start the run again.")
+    detector = _network(bundle, "detector", DETECTOR, HeatmapNet)
+    classifier = _network(bundle, "classifier", CLASSIFIER, CropNet)
+    return Detector(detector, bundle.detector, device), Classifier(classifier, bundle.classifier, device)
+
+
+def _network(bundle: Bundle, role: str, weights: str, expected: type[Any]) -> Any:
+    arguments = dict(bundle.networks[role])
+    target = arguments.pop("_target_", None)
+    if NETWORKS.get(target) is not expected or not _plain(arguments):
+        raise BundleError(f"Bundle {bundle.name}: {role} is no network that Marrow makes ({target!r}).")
+    try:
+        network = folded_structure(NETWORKS[target](**arguments))
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"Bundle {bundle.name}: {role} cannot be made ({error}).") from None
+    network.load_state_dict(_tensors(bundle, weights, network))
+    check_exact(network)
+    return network
+
+
+def _plain(value: object) -> bool:
+    """Numbers, names, lists and mappings of them; no expression or reference as MONAI's parser knows them."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(key) and _plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    if isinstance(value, str):
+        return value.isidentifier()
+    return isinstance(value, int | float)
+
+
+def _tensors(bundle: Bundle, name: str, network: nn.Module) -> dict[str, torch.Tensor]:
+    data = bundle.read(name)
+    if int.from_bytes(data[:8], "little") > LARGEST_HEADER_BYTES:
+        raise BundleError(f"Bundle {bundle.name}: {name} has a header larger than any that Marrow writes.")
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError as error:
+        raise BundleError(f"Bundle {bundle.name}: {name} is not a safetensors file ({error}).") from None
+    wanted = network.state_dict()
+    wrong = sorted(tensors.keys() ^ wanted.keys())
+    wrong += [key for key in wanted.keys() & tensors.keys() if _differs(tensors[key], wanted[key])]
+    if wrong:
+        raise BundleError(f"Bundle {bundle.name}: {name} does not fit the network at {wrong[0]}.")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise BundleError(f"Bundle {bundle.name}: {name} holds values that are not finite.")
+    return tensors
+
+
+def _differs(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return found.shape != wanted.shape or found.dtype != wanted.dtype

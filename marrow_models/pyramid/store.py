@@ -1,0 +1,121 @@
+"""Reading a store: any region of any level, and any region at any scale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrow_models.pyramid.chunks import LevelReader
+from marrow_models.pyramid.layout import FILL, FORMAT_VERSION, MARROW, layout_of
+from marrow_models.pyramid.manifest import COMPLETE, StoreError, check_sizes, read_manifest
+from marrow_models.pyramid.scale import resampled
+from marrow_models.records import LevelInfo, MissingArea, Rect, SlideInfo
+from marrow_models.slides.cache import ArrayCache
+
+_TILES = ArrayCache(64 << 20)
+"""Tiles decoded lately in this process, of all stores: neighbouring fields share them."""
+
+
+class Pyramid:
+    """An open, complete store. Cheap to open and to pickle: it holds no file and travels as its path."""
+
+    def __init__(self, store: Path, mark: str, group: dict[str, Any], arrays: list[dict[str, Any]]) -> None:
+        marrow = group["attributes"][MARROW]
+        self._store, self._mark = store, mark
+        layouts = [layout_of(doc, down) for doc, down in zip(arrays, marrow["downsamples"], strict=True)]
+        self._levels = [LevelReader(store, number, layout) for number, layout in enumerate(layouts)]
+        self.um_per_px: float = marrow["um_per_px"]
+        """Micrometres per pixel of level 0."""
+        self.info = SlideInfo(
+            marrow["format"],
+            layouts[0].width_px,
+            layouts[0].height_px,
+            self.um_per_px,
+            tuple(LevelInfo(level.width_px, level.height_px, level.downsample) for level in layouts),
+            marrow["objective_power"],
+        )
+        self._missing = [(level, MissingArea(Rect(*box), cause)) for level, *box, cause in marrow["missing"]]
+        self.missing: tuple[MissingArea, ...] = self.missing_at(0)
+        """Areas of level 0 whose pixels are not known, level-0 px."""
+
+    @staticmethod
+    def open(store: Path) -> Pyramid:
+        """Open the store at ``store``; opening it again in this process costs one small read.
+
+        Raises
+        ------
+        StoreError
+            It is not there, not complete, or not as it was written.
+        """
+        try:
+            mark = (store / COMPLETE).read_text("ascii")
+        except (FileNotFoundError, NotADirectoryError):
+            raise StoreError(f"{store.name} is not a complete store: ingest the slide (again)") from None
+        return _open(store, mark)
+
+    def __reduce__(self) -> tuple[Callable[[Path], Pyramid], tuple[Path]]:
+        return Pyramid.open, (self._store,)
+
+    def missing_at(self, level: int) -> tuple[MissingArea, ...]:
+        """Areas that ``level`` lacks, in level-0 px. Levels that were made lack what the level above lacks."""
+        return tuple(area for number, area in self._missing if number == level)
+
+    def level_for(self, um_per_px: float) -> int:
+        """Return the coarsest level that is not coarser than ``um_per_px``; 0 if every one is."""
+        fits = [n for n, level in enumerate(self.info.levels) if self.um_per_px * level.downsample <= um_per_px * 1.001]
+        return max(fits, default=0)
+
+    def region(self, level: int, rect: Rect) -> NDArray[np.uint8]:
+        """Pixels of ``rect`` (level pixels, may reach outside), shape (height, width, 3); 255 where none are known."""
+        reader = self._levels[level]
+        layout = reader.layout
+        out = np.full((rect.height, rect.width, 3), FILL, np.uint8)
+        last_row, last_column = min(rect.bottom, layout.height_px) - 1, min(rect.right, layout.width_px) - 1
+        for row in range(max(rect.y, 0) // layout.tile_height_px, last_row // layout.tile_height_px + 1):
+            for column in range(max(rect.x, 0) // layout.tile_width_px, last_column // layout.tile_width_px + 1):
+                pixels = self._tile(level, row, column)
+                if pixels is None:
+                    continue
+                tile = layout.tile_rect(row, column)
+                top, left = max(tile.y, rect.y), max(tile.x, rect.x)
+                bottom, right = min(tile.bottom, rect.bottom), min(tile.right, rect.right)
+                out[top - rect.y : bottom - rect.y, left - rect.x : right - rect.x] = pixels[
+                    top - tile.y : bottom - tile.y, left - tile.x : right - tile.x
+                ]
+        return out
+
+    def scaled_region(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> NDArray[np.uint8]:
+        """Pixels of ``rect`` on the lattice of a scale, shape (height, width, 3).
+
+        Pixel (i, j) covers [j * s, (j + 1) * s) x [i * s, (i + 1) * s) um from the slide's corner, s being
+        ``um_per_px``. What a pixel is depends on i and j alone, so overlapping requests agree bit for bit.
+        ``from_level`` reads a coarser level: faster, for low power, and no longer independent of the container.
+        """
+        scale = self.um_per_px * self.info.levels[from_level].downsample
+        return resampled(lambda part: self.region(from_level, part), um_per_px / scale, rect)
+
+    def _tile(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
+        key = (self._store, self._mark, level, row, column)
+        pixels = _TILES.get(key)
+        if pixels is None:
+            pixels = self._levels[level].tile(row, column)
+            if pixels is not None:
+                _TILES.put(key, pixels)
+        return pixels
+
+
+@lru_cache(maxsize=32)
+def _open(store: Path, mark: str) -> Pyramid:
+    check_sizes(store, read_manifest(store))
+    group = json.loads((store / "zarr.json").read_bytes())
+    marrow = group["attributes"].get(MARROW, {})
+    if marrow.get("version") != FORMAT_VERSION:
+        raise StoreError(f"{store.name} is of another version: ingest the slide again")
+    arrays = [json.loads((store / str(n) / "zarr.json").read_bytes()) for n in range(len(marrow["downsamples"]))]
+    return Pyramid(store, mark, group, arrays)

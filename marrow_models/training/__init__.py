@@ -1,0 +1,1 @@
+"""Training of the detector and the classifier, their evaluation, and the writing of a bundle."""

@@ -1,0 +1,64 @@
+"""What one night is asked to do, as checked values: no environment, no defaults hidden elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marrow_models.errors import UserError
+
+
+class NightPlan(BaseModel):
+    """The settings of one run. Unknown names are refused, so that a typing error cannot pass unseen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    """Where Marrow keeps slides, warehouse, published files and logs."""
+    inbox: Path | None = None
+    """Folder of slide files. None: only slides that are already in ``home``."""
+    manifest: Path | None = None
+    """``manifest.csv``; None: the one in the inbox."""
+    models: str = "phantom"
+    """Name of a shipped model bundle, or the path of one."""
+    cluster: str = "local"
+    """``local``, ``local:N``, ``cuda``, ``slurm``, ``kubernetes``, ``tcp://host:port`` or ``tls://host:port``."""
+    target_cells: Annotated[int, Field(ge=0)] = 500
+    """Cells of the differential to count on a slide (ICSH: 500); 0 analyses everything readable."""
+    tile_px: Annotated[int, Field(ge=128, le=4096)] = 512
+    """Side of a detection tile at the detector's scale. Changes speed and memory, never a cell."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Cells classified together. Changes speed and memory, never a cell."""
+    store_profile: Literal["copy", "portable"] = "copy"
+    """``copy`` keeps the scanner's JPEG tiles; ``portable`` re-codes them for any OME-Zarr viewer."""
+    rule_sets: tuple[str, ...] = ("icsh2008", "who5", "icc2022")
+    """Names of the rule sets whose findings are written to the reasons; one must say how many cells are enough."""
+    settle_s: Annotated[float, Field(ge=0)] = 5.0
+    """A file that changed within this time is watched for as long; if it still changes it is deferred."""
+    max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """The night fails when more than this share of the discovered slides is in quarantine."""
+    no_workers_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """How long to wait for a first worker before the night fails with a message."""
+    wait_for_writer_s: Annotated[float, Field(ge=0)] = 6 * 3600.0
+    """How long a scheduled or triggered run waits for another that has the warehouse; one by hand fails at once."""
+    slide_timeout_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    """Longest time that one stage of one slide may take."""
+    key_file: Path | None = None
+    """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
+    tls_ca_file: Path | None = None
+    """Certificate authority of a ``tls://`` cluster (PEM)."""
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+
+
+def manifest_path(plan: NightPlan) -> Path:
+    """Where the manifest is: given, or in the inbox. Raises :class:`UserError` when there is none."""
+    path = plan.manifest or (plan.inbox / "manifest.csv" if plan.inbox else None)
+    if path is None or not path.is_file():
+        raise UserError(
+            f"There is no manifest at {path}. Write a CSV file with the columns file,patient_id, "
+            "or name one with --manifest."
+        )
+    return path

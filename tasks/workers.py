@@ -1,0 +1,61 @@
+"""The workers of a night: a Dask client, which of its workers to use, and how to wait without being lied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from marrow_models.errors import Reason, SlideRefused
+from tasks.remote import Outcome, guarded
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Where stages run. Futures hold :class:`Outcome` values, so that nothing raises on a worker."""
+
+    client: Client
+    timeout_s: float
+    resources: dict[str, float] | None
+    """Dask resources that each piece of work takes; None: any worker will do."""
+
+    @staticmethod
+    def of(client: Client, timeout_s: float) -> Workers:
+        """Workers that declare the Dask resource ``GPU`` are used where there are any, all of them otherwise."""
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        has_gpu = any((worker.get("resources") or {}).get("GPU", 0) > 0 for worker in workers)
+        return Workers(client, timeout_s, {"GPU": 1} if has_gpu else None)
+
+    @property
+    def threads(self) -> int:
+        """How many pieces of work run at a time."""
+        threads: dict[str, int] = self.client.nthreads()
+        return max(1, sum(threads.values()))
+
+    def submit(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``function`` on a worker. ``key`` names the work by its content: equal keys are computed once."""
+        return self.client.submit(guarded, function, *args, key=key, resources=self.resources, pure=True, **kwargs)
+
+    def wait(self, future: Future[Any]) -> Any:
+        """The value of a future; a refusal, a lost worker or a time-out as :class:`SlideRefused`."""
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
+
+        try:
+            outcome: Outcome = future.result(timeout=self.timeout_s)
+        except KilledWorker:
+            raise SlideRefused(Reason.WORKER_DIED) from None
+        except FutureCancelledError:
+            raise SlideRefused(Reason.WORKER_DIED, "the cluster dropped the work") from None
+        except TimeoutError:
+            raise SlideRefused(Reason.TIMEOUT, f"{self.timeout_s:.0f} s") from None
+        finally:
+            future.release()
+        return outcome.unwrap()
+
+    def call(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run ``function`` on a worker and wait for it."""
+        return self.wait(self.submit(key, function, *args, **kwargs))

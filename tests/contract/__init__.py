@@ -1,0 +1,1 @@
+"""What users and other layers may rely on."""

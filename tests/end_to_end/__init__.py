@@ -1,0 +1,1 @@
+"""Whole nights, started as a user starts them."""

@@ -1,0 +1,1 @@
+"""Several modules with their real engines."""

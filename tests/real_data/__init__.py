@@ -1,0 +1,1 @@
+"""Real slide files, where they are at hand."""

@@ -1,0 +1,1 @@
+"""Tests of networks, detection, classification, bundles, survey and training."""

@@ -1,0 +1,1 @@
+"""Settings, clusters and the command line."""

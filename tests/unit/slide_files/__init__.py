@@ -1,0 +1,1 @@
+"""Source slides: recognition, gates, metadata."""

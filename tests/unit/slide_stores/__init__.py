@@ -1,0 +1,1 @@
+"""Stores: layout, shards, scale, completeness."""

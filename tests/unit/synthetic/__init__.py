@@ -1,0 +1,1 @@
+"""The synthetic slides, part by part."""

@@ -1,0 +1,1 @@
+"""The DuckDB warehouse: migrations, ledger, loading, validation suites, publishing and reading."""

@@ -1,0 +1,204 @@
+"""Opening the warehouse: one writer, no network, no files but its own.
+
+Analysts never open this file. They open the published one, see :mod:`warehouse.publish`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from marrow_models.errors import WarehouseError
+from warehouse.migrate import WAY_BACK, migrate
+from warehouse.sql import statement
+from warehouse.writer_lock import POLL_S, writer_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+Row = dict[str, Any]
+
+CLOSED_TO_THE_WORLD: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "enable_external_access": False,
+}
+"""No extension, no file and no address but the database's own; defence in depth, not a sandbox."""
+
+_CANNOT_BE_WRITTEN = (
+    "the warehouse cannot be written: check free disk space and memory, then run again. "
+    "What was acknowledged before is safe."
+)
+_HOLDER = re.compile(r"PID (\d+)")
+
+
+class Database:
+    """Named statements against one DuckDB connection. Safe to share between threads: one speaks at a time."""
+
+    def __init__(self, connection: DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        """The rows of ``warehouse/sql/<name>.sql`` as dictionaries; times are UTC without a zone."""
+        with self._lock:
+            cursor = self._connection.execute(statement(name), parameters)
+            columns = [column[0] for column in cursor.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    def row(self, name: str, /, **parameters: object) -> Row | None:
+        """The first row, None where there is none."""
+        found = self.rows(name, **parameters)
+        return found[0] if found else None
+
+    def count(self, relation: str) -> int:
+        """How many rows a table or view has."""
+        with self._lock:
+            return len(self._connection.table(relation))
+
+    @contextmanager
+    def batches(self, relation: str, rows: int) -> Iterator[pa.RecordBatchReader]:
+        """A table or view as Arrow batches of about ``rows`` rows; other threads wait while the block runs."""
+        with self._lock:
+            yield self._connection.table(relation).to_arrow_reader(rows)
+
+
+class Warehouse(Database):
+    """The warehouse while this process holds it for writing."""
+
+    def __init__(self, connection: DuckDBPyConnection, path: Path) -> None:
+        super().__init__(connection)
+        self.path = path
+        self._depth = 0
+        self._broken = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything in the block, or nothing of it. A block within a block belongs to the outer one.
+
+        Other threads wait meanwhile. WarehouseError when the disk is full or the file cannot be written.
+        """
+        with self._lock:
+            self._depth += 1
+            try:
+                with self._inner() if self._depth > 1 else self._outer():
+                    yield
+            finally:
+                self._depth -= 1
+
+    def run(self, name: str, /, **parameters: object) -> None:
+        """Run ``warehouse/sql/<name>.sql``."""
+        with self._lock:
+            self._connection.execute(statement(name), parameters)
+
+    def insert(self, name: str, table: pa.Table, /, **parameters: object) -> None:
+        """Run ``warehouse/sql/<name>.sql``, which reads ``table`` under the name ``staging``."""
+        with self._lock:
+            self._connection.register("staging", table)
+            try:
+                self._connection.execute(statement(name), parameters)
+            finally:
+                with suppress(duckdb.Error):
+                    self._connection.unregister("staging")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[DuckDBPyConnection]:
+        """The bare connection, for publishing and backup; no other thread speaks meanwhile."""
+        with self._lock:
+            yield self._connection
+
+    @contextmanager
+    def _outer(self) -> Iterator[None]:
+        self._broken = False
+        self._connection.begin()
+        try:
+            yield
+            if self._broken:
+                raise WarehouseError("a part of the transaction failed, so none of it is stored.")
+            self._commit()
+        except (duckdb.FatalException, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            self._roll_back()
+            raise WarehouseError(_CANNOT_BE_WRITTEN) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _commit(self) -> None:
+        try:
+            self._connection.commit()
+        except duckdb.Error as error:  # a full disk at the commit is a TransactionException
+            raise WarehouseError(_CANNOT_BE_WRITTEN) from error
+
+    @contextmanager
+    def _inner(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._broken = True
+            raise
+
+    def _roll_back(self) -> None:
+        with suppress(duckdb.Error):  # after a fatal error the connection is gone, and with it the transaction
+            self._connection.rollback()
+
+
+@contextmanager
+def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
+    """The warehouse at ``path`` for writing, created or migrated where needed; closed with the block.
+
+    Waits up to ``wait_s`` for another writer or a reader to let go. WarehouseError, naming the holder and the
+    way back, when the file is held, foreign, damaged, altered or of a newer Marrow.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writer_lock(path.with_name(path.name + ".lock"), wait_s=wait_s):
+        connection = _connect(path, time.monotonic() + wait_s)
+        try:
+            _migrate(connection, path)
+            connection.execute(statement("configure"))
+            yield Warehouse(connection, path)
+        finally:
+            connection.close()
+
+
+def _connect(path: Path, deadline: float) -> DuckDBPyConnection:
+    while True:
+        try:
+            return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD)
+        except duckdb.Error as error:
+            holder = _HOLDER.search(str(error)) if "lock" in str(error) else None
+            if holder is None:
+                raise WarehouseError(_cause(path, error)) from error
+            if time.monotonic() >= deadline:
+                raise WarehouseError(
+                    f"another program has {path.name} open (PID {holder[1]}): close it. "
+                    "Analysts read the published file."
+                ) from error
+            time.sleep(POLL_S)
+
+
+def _migrate(connection: DuckDBPyConnection, path: Path) -> None:
+    try:
+        migrate(connection)
+    except duckdb.ProgrammingError:  # a fault of a migration, not of the file
+        raise
+    except duckdb.Error as error:
+        raise WarehouseError(_cause(path, error)) from error
+
+
+def _cause(path: Path, error: duckdb.Error) -> str:
+    text = str(error).lower()
+    if "permission denied" in text or "read-only" in text:
+        return f"{path.name} cannot be written: check the owner of the home and the disk."
+    if "newer version" in text or "version number" in text:
+        return f"{path.name} was written by another version of DuckDB: use the Marrow that wrote it. {WAY_BACK}"
+    return f"{path.name} is damaged or not a DuckDB file. {WAY_BACK}"

@@ -1,0 +1,1 @@
+SELECT * FROM fact_analysis WHERE result_key = $result_key

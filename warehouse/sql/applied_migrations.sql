@@ -1,0 +1,1 @@
+SELECT number, name, sha256, catalogue FROM schema_migrations ORDER BY number

@@ -1,0 +1,2 @@
+SET TimeZone = 'UTC';
+SET lock_configuration = true;

@@ -1,0 +1,2 @@
+DROP TABLE known_file;
+DROP TABLE quarantine_release;

@@ -1,0 +1,1 @@
+UPDATE dim_run SET state = 'failed' WHERE run_id = $run_id

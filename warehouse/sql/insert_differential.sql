@@ -1,0 +1,1 @@
+INSERT INTO fact_differential BY NAME SELECT $diagnosis_key AS diagnosis_key, * FROM staging

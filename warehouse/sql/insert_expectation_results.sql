@@ -1,0 +1,1 @@
+INSERT INTO expectation_result BY NAME SELECT * FROM staging

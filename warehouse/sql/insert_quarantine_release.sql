@@ -1,0 +1,1 @@
+INSERT INTO quarantine_release VALUES ($slide_id, $released_at)

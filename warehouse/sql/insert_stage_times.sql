@@ -1,0 +1,1 @@
+INSERT INTO stage_time BY NAME SELECT * FROM staging

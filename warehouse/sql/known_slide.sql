@@ -1,0 +1,1 @@
+SELECT slide_id FROM known_file WHERE fingerprint = $fingerprint

@@ -1,0 +1,2 @@
+SELECT run_id, slide_id, attempt, state, reason, detail, entered_at
+FROM ledger_event WHERE slide_id = $slide_id ORDER BY event_number

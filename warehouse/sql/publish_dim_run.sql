@@ -1,0 +1,1 @@
+SELECT * REPLACE (NULL::VARCHAR AS settings) FROM dim_run

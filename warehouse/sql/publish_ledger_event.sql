@@ -1,0 +1,1 @@
+SELECT * REPLACE (NULL::VARCHAR AS detail) FROM ledger_event

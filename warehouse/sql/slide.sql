@@ -1,0 +1,1 @@
+SELECT * FROM dim_slide WHERE slide_id = $slide_id

@@ -1,0 +1,24 @@
+-- What the database holds of one analysis, counted from the rows themselves.
+WITH mine AS (
+    SELECT cell_id, field_id, cell_class FROM fact_cell WHERE result_key = $result_key
+),
+fields AS (
+    SELECT field_id, found_cells FROM fact_field WHERE result_key = $result_key
+),
+found AS (
+    SELECT field_id, count(*) AS cells FROM mine GROUP BY field_id
+),
+classes AS (
+    SELECT k.label, k.in_differential
+    FROM fact_analysis AS a
+    JOIN dim_model AS m ON m.digest = a.model_digest
+    JOIN dim_cell_class AS k USING (taxonomy_digest)
+    WHERE a.result_key = $result_key
+)
+SELECT
+    (SELECT count(*) FROM mine) AS cells,
+    (SELECT count(DISTINCT cell_id) FROM mine) AS cell_ids,
+    (SELECT count(*) FROM mine ANTI JOIN fields USING (field_id)) AS homeless,
+    (SELECT count(*) FROM fields LEFT JOIN found USING (field_id) WHERE found_cells <> coalesce(cells, 0)) AS field_faults,
+    (SELECT count(*) FROM mine JOIN classes ON label = cell_class) AS class_cells,
+    (SELECT count(*) FROM mine JOIN classes ON label = cell_class WHERE in_differential) AS counted_cells
