@@ -15,7 +15,7 @@ from marrow_models.classification import Classifier
 from marrow_models.detection import SUBPIXELS, Detections, PixelSource
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
-from marrow_models.records import CellTable, Field, MissingArea, Rect, SlideInfo
+from marrow_models.records import CellAttribute, CellTable, Field, MissingArea, Rect, SlideInfo
 
 
 class SlidePixels(PixelSource, Protocol):
@@ -64,7 +64,7 @@ def analyse_pixels(
         found = detector.detect(slide, region, tile_px=tile_px, shift_px=shift_px)
         found = found.take(np.isin(found.kind, bundle.detector.counted_kinds))
         tables.append(_table(slide, members, bundle, found, classifier, batch_size))
-    return CellTable.concatenate(tables, bundle.labels)
+    return CellTable.concatenate(tables, bundle.labels, bundle.classifier.attributes)
 
 
 def _read_together(fields: Sequence[Field], halo_px: int) -> list[tuple[Rect, tuple[Field, ...]]]:
@@ -96,16 +96,19 @@ def _table(
         mine = _owned(field.rect_px, slide.um_per_px, x_um, y_um)
         field_id[mine], owned[mine] = field.field_id, True
     found, x_um, y_um = found.take(owned), x_um[owned], y_um[owned]
+    told = classifier.classify(slide, x_um, y_um, batch_size=batch_size)
+    values = bundle.classifier.attributes
     return CellTable(
         x_um,
         y_um,
         (found.width * unit_um).astype(np.float32),
         (found.height * unit_um).astype(np.float32),
         found.score.astype(np.float32),
-        classifier.classify(slide, x_um, y_um, batch_size=batch_size),
+        told.probabilities,
         field_id[owned],
         _near_missing(found, unit_um, slide),
         bundle.labels,
+        {name: CellAttribute.of(values[name], chances) for name, chances in told.attributes.items()},
     )
 
 

@@ -164,6 +164,8 @@ def _parse(path: Path, digest: str, content: dict[str, Any]) -> Bundle:
     finest, coarsest = (_positive(value) for value in marrow["slide_um_per_px"])
     detector = dict(marrow["detector"])
     detector["counted_kinds"] = tuple(detector.get("counted_kinds", (0,)))
+    classifier = dict(marrow["classifier"])
+    classifier["attributes"] = {str(k): tuple(map(str, v)) for k, v in classifier.get("attributes", {}).items()}
     return Bundle(
         path=path,
         name=str(content["name"]),
@@ -174,7 +176,7 @@ def _parse(path: Path, digest: str, content: dict[str, Any]) -> Bundle:
         taxonomy=str(marrow["taxonomy"]),
         slide_um_per_px=(finest, coarsest),
         detector=DetectorSettings(**detector),
-        classifier=ClassifierSettings(labels=labels, **marrow["classifier"]),
+        classifier=ClassifierSettings(labels=labels, **classifier),
         survey=SurveySettings(**marrow["survey"]),
         licence=str(content["copyright"]),
     )

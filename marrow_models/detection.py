@@ -89,8 +89,8 @@ class Detector:
 
     def __init__(self, network: HeatmapNet, settings: DetectorSettings, device: str = "cpu") -> None:
         self.settings = settings
-        self._device = torch.device(device)
-        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._duplicate_px = int(np.ceil(settings.duplicate_um / settings.um_per_px))
         # Beyond the duplicates: a centre may lie off its peak, and a peak looks at its neighbours.
         slack_px = LARGEST_OFFSET_PX + OUTPUT_STRIDE_PX
@@ -110,9 +110,9 @@ class Detector:
 
     def _maps(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
         """Centre scores (kinds, h, w) and boxes (4, h, w) in the units of training."""
-        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self._device)
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self.device)
         with torch.inference_mode():
-            centre, box = self._network(image.float().contiguous(memory_format=torch.channels_last))
+            centre, box = self.network(image.float().contiguous(memory_format=torch.channels_last))
             if not (torch.isfinite(centre).all() and torch.isfinite(box).all()):
                 raise SlideRefused(Reason.MODEL_OUTPUT, "the detector's output is not finite")
             return centre[0] / STEPS_PER_UNIT, box[0] / STEPS_PER_UNIT

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 ANALYSIS_VERSION = "1"
 """Version of the method of survey, detection and classification. Raise it when the same slide and models would give
@@ -32,6 +33,10 @@ class ClassifierSettings:
     labels: tuple[str, ...]
     temperature: float
     """Divides the scores before the softmax: 1 leaves the network's confidence as it is."""
+    views: int = 1
+    """How many of the eight ways to lay a crop down are looked at; their scores are averaged."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Morphology attributes that the network tells besides the class: name to values, in the order of its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,10 @@ class SurveySettings:
     nucleus_um2: float
     """Typical area of what the survey takes for one nucleus."""
     nucleus_density: float
-    """Optical density in red light from which a pixel may be nucleus."""
+    """Optical density in red light, less ``blue_share`` of that in blue light, from which a pixel may be nucleus."""
     largest_dark_share: float
     """A field with more nuclear area than this is a clot or a crush, not a monolayer."""
     least_sharpness: float
     """Edge steepness (share of the contrast per um) below which a field is out of focus."""
+    blue_share: float = 0.0
+    """How much of the density in blue light is taken off: red cells absorb blue light, nuclei red light."""

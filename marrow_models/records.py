@@ -6,14 +6,19 @@ micrometres from the same origin, x to the right, y down. Boxes are half-open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+NO_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+"""Of a classifier that tells the class alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,47 @@ class MissingArea:
 
 
 @dataclass(frozen=True, slots=True)
+class CellAttribute:
+    """One morphology attribute of the N cells of a table: each cell's most probable value."""
+
+    values: tuple[str, ...]
+    """What the attribute may be, in the order of the classifier's outputs."""
+    index: NDArray[np.int8]
+    """Place of the most probable value in ``values``, shape (N,)."""
+    confidence: NDArray[np.float32]
+    """Probability of that value, shape (N,)."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def value(self) -> tuple[str | None, ...]:
+        """The most probable value of each cell; None where ``index`` is that of no value."""
+        return tuple(self.values[i] if 0 <= i < len(self.values) else None for i in self.index.tolist())
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> CellAttribute:
+        """The rows at ``index``, in that order."""
+        return CellAttribute(self.values, self.index[index], self.confidence[index])
+
+    @staticmethod
+    def of(values: tuple[str, ...], probabilities: NDArray[np.float32]) -> CellAttribute:
+        """The most probable of ``values`` by ``probabilities`` (N, values); the first of equal ones."""
+        index = probabilities.argmax(axis=1)
+        return CellAttribute(values, index.astype(np.int8), probabilities[np.arange(len(index)), index])
+
+    @staticmethod
+    def concatenate(parts: list[CellAttribute]) -> CellAttribute:
+        """All rows of ``parts``, at least one; ValueError when they do not know the same values."""
+        if len({part.values for part in parts}) != 1:
+            raise ValueError("the tables do not know the same values of an attribute")
+        return CellAttribute(
+            parts[0].values,
+            np.concatenate([part.index for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CellTable:
     """Cells of a field or a slide as columns of equal length N, sorted by (y_um, x_um).
 
@@ -130,6 +176,8 @@ class CellTable:
     """The cell's box touches a missing area, or is cut by the slide's edge."""
     labels: tuple[str, ...] = field(default=())
     """The K class labels."""
+    attributes: Mapping[str, CellAttribute] = field(default_factory=dict)
+    """Morphology attributes by name, N rows each; empty where the bundle's classifier tells none."""
 
     def __len__(self) -> int:
         return len(self.x_um)
@@ -163,11 +211,12 @@ class CellTable:
             self.field_id[index],
             self.near_missing[index],
             self.labels,
+            {name: attribute.take(index) for name, attribute in self.attributes.items()},
         )
 
     @staticmethod
-    def empty(labels: tuple[str, ...]) -> CellTable:
-        """A table without cells."""
+    def empty(labels: tuple[str, ...], attributes: Mapping[str, tuple[str, ...]] = NO_ATTRIBUTES) -> CellTable:
+        """A table without cells; ``attributes`` are names with their values."""
         f64, f32 = np.zeros(0, np.float64), np.zeros(0, np.float32)
         return CellTable(
             f64,
@@ -179,13 +228,21 @@ class CellTable:
             np.zeros(0, np.int32),
             np.zeros(0, bool),
             labels,
+            {name: CellAttribute(values, np.zeros(0, np.int8), f32) for name, values in attributes.items()},
         )
 
     @staticmethod
-    def concatenate(tables: list[CellTable], labels: tuple[str, ...]) -> CellTable:
-        """All rows of ``tables``, sorted by (y_um, x_um) so that the order of the fields does not matter."""
+    def concatenate(
+        tables: list[CellTable], labels: tuple[str, ...], attributes: Mapping[str, tuple[str, ...]] = NO_ATTRIBUTES
+    ) -> CellTable:
+        """All rows of ``tables``, sorted by (y_um, x_um) so that the order of the fields does not matter.
+
+        ``attributes`` are those of the result where there is no table. ValueError when the tables' attributes differ.
+        """
         if not tables:
-            return CellTable.empty(labels)
+            return CellTable.empty(labels, attributes)
+        if any(table.attributes.keys() != tables[0].attributes.keys() for table in tables):
+            raise ValueError("the tables do not have the same attributes")
         both = CellTable(
             np.concatenate([t.x_um for t in tables]),
             np.concatenate([t.y_um for t in tables]),
@@ -196,5 +253,6 @@ class CellTable:
             np.concatenate([t.field_id for t in tables]),
             np.concatenate([t.near_missing for t in tables]),
             labels,
+            {name: CellAttribute.concatenate([t.attributes[name] for t in tables]) for name in tables[0].attributes},
         )
         return both.take(np.lexsort((both.x_um, both.y_um)))

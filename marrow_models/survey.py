@@ -125,6 +125,9 @@ def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
     glass = np.percentile(pixels.reshape(-1, 3), GLASS_PERCENTILE, axis=0)
     glass = np.where(glass < DARKEST_GLASS, 240.0, glass)
     red = np.asarray(np.log10(glass[0] / np.clip(pixels[..., 0], 1, None)), np.float32)
+    if settings.blue_share:
+        blue = np.log10(glass[2] / np.clip(pixels[..., 2], 1, None))
+        red = np.asarray(red - settings.blue_share * blue, np.float32)
     scale = settings.um_per_px
     nuclei = _without_specks(red >= settings.nucleus_density, LEAST_NUCLEUS_SHARE * settings.nucleus_um2 / scale**2)
     radius = max(1, round(CLOT_RADIUS_UM / scale))
@@ -134,7 +137,7 @@ def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
         nuclear_um2=float((nuclei & ~core).sum()) * scale**2,
         dark_share=float(nuclei.mean()),
         clot_share=float(core.mean()),
-        sharpness=_sharpness(red, nuclei & ~core, scale),
+        sharpness=_sharpness(red, nuclei & ~core, scale, min(_EDGE_DENSITY, settings.nucleus_density / 2)),
     )
 
 
@@ -187,13 +190,15 @@ def _without_specks(mask: NDArray[np.bool_], least_px: float) -> NDArray[np.bool
     return np.asarray(large[named])
 
 
-def _sharpness(density: NDArray[np.float32], nuclei: NDArray[np.bool_], scale: float) -> float | None:
+def _sharpness(
+    density: NDArray[np.float32], nuclei: NDArray[np.bool_], scale: float, least_contrast: float
+) -> float | None:
     """Median steepness of the density at the outlines of nuclei, as a share of their contrast, per um."""
     outline = nuclei & ~ndimage.binary_erosion(nuclei)
     if outline.sum() < 4 or min(density.shape) < 2:
         return None
     contrast = float(np.median(density[nuclei])) - float(np.median(density[~nuclei])) if not nuclei.all() else 0.0
-    if contrast < _EDGE_DENSITY:
+    if contrast < least_contrast:
         return 0.0
     rows, columns = np.gradient(density)
     steepness = ndimage.maximum_filter(np.hypot(rows, columns), 3)[outline]

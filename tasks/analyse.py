@@ -68,7 +68,7 @@ def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey
             night.progress.fields_done(slide_id, analysed, len(done) + len(chosen), sum(map(len, tables)))
         done += chosen
         left = [field for field in left if field not in chosen]
-    cells = CellTable.concatenate(tables, night.bundle.labels)
+    cells = CellTable.concatenate(tables, night.bundle.labels, night.bundle.classifier.attributes)
     return SlideCells(cells, tuple(sorted(done, key=lambda field: field.field_id)), time.monotonic() - started)
 
 

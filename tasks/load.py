@@ -56,5 +56,6 @@ def load_cells(night: Night, slide_id: str, receipt: StoreReceipt, found: SlideC
         analysed_um2=sum(f.rect_px.width * f.rect_px.height for f in found.fields) * um2_per_px,
         seconds=found.seconds,
         fields=tuple(FieldRecord(field, counts[field.field_id]) for field in found.fields),
+        attributes=night.bundle.classifier.attributes,
     )
     return load.load_slide(night.warehouse, slide, analysis, found.cells)

@@ -1,4 +1,4 @@
-"""Validate: three gates of Great Expectations - the manifest, each slide's cells, the night before it is published."""
+"""Validate: the gates of Great Expectations - the manifest, each slide's cells, the night before it is published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from marrow_models.errors import NightFailed, Reason, SlideRefused
 from tasks.night import Night
 from tasks.plan import manifest_path
 from tasks.stage import night_stage, slide_stage
-from warehouse.frames import cells_frame, manifest_frame, night_frame
+from warehouse.frames import attribute_parameters, attributes_frame, cells_frame, manifest_frame, night_frame
 from warehouse.ledger import State, reconcile
 from warehouse.manifest import Manifest, read_manifest
 from warehouse.validate import GateResult, store_results
@@ -38,7 +38,10 @@ def validate_manifest(night: Night) -> Manifest:
 
 @slide_stage("validate", enters=State.VALIDATED)
 def validate_cells(night: Night, slide_id: str, store: StoreReceipt, found: SlideCells) -> None:
-    """Raise :class:`SlideRefused` with the failing expectation when the slide's cells do not pass their gate."""
+    """Raise :class:`SlideRefused` with the failing expectation when the slide's cells do not pass their gates.
+
+    The second, of their morphology, is for models that tell it.
+    """
     result = _gate(
         night,
         "cells",
@@ -51,6 +54,13 @@ def validate_cells(night: Night, slide_id: str, store: StoreReceipt, found: Slid
             "fields": [field.field_id for field in found.fields],
         },
     )
+    if not result.success:
+        raise SlideRefused(Reason.EXPECTATION_FAILED, result.detail)
+    values = night.bundle.classifier.attributes
+    if not values:
+        return
+    parameters = attribute_parameters(values, len(found.cells))
+    result = _gate(night, "attributes", attributes_frame(found.cells), slide_id=slide_id, parameters=parameters)
     if not result.success:
         raise SlideRefused(Reason.EXPECTATION_FAILED, result.detail)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from marrow_models.errors import WarehouseError
 from warehouse.clock import naive_utc, utc_now
-from warehouse.staging import classes_table, laboratory_table
+from warehouse.staging import attribute_values_table, classes_table, laboratory_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from warehouse.connection import Warehouse
@@ -70,6 +71,19 @@ def store_model(warehouse: Warehouse, model: ModelRecord) -> None:
             taxonomy_digest=model.taxonomy_digest,
             licence=model.licence,
         )
+
+
+def store_attribute_values(warehouse: Warehouse, model_digest: str, values: Mapping[str, tuple[str, ...]]) -> None:
+    """Store what a model can tell of a cell's morphology: attribute to values.
+
+    WarehouseError when other attributes or values are stored for the model: a digest stands for one bundle.
+    """
+    with warehouse.transaction():
+        if not warehouse.row("attribute_values", model_digest=model_digest):
+            warehouse.insert("insert_attribute_values", attribute_values_table(values), model_digest=model_digest)
+        rows = warehouse.rows("attribute_values", model_digest=model_digest)
+        if [(row["attribute"], row["value"]) for row in rows] != [(a, v) for a, names in values.items() for v in names]:
+            raise WarehouseError("the model of an analysis is stored with other attributes: install its bundle again.")
 
 
 def remember_file(warehouse: Warehouse, fingerprint: str, slide_id: str, *, at: datetime | None = None) -> None:

@@ -11,7 +11,7 @@ from warehouse.integrity import faults
 from warehouse.ledger import count_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from marrow_models.records import CellTable
     from warehouse.connection import Database
@@ -52,6 +52,31 @@ def cells_frame(cells: CellTable) -> pd.DataFrame:
             "least_probability": probabilities.min(axis=1) if count else np.zeros(0),
         }
     )
+
+
+def attributes_frame(cells: CellTable) -> pd.DataFrame:
+    """The morphology of the cells, one row a cell and attribute; ``told`` is null for a value that it does not have."""
+    columns = cells.attributes.items()
+    told = [told_value(name, value) for name, column in columns for value in column.value]
+    return pd.DataFrame(
+        {
+            "cell_id": np.concatenate([np.zeros(0, int), *(np.arange(len(column)) for _, column in columns)]),
+            "attribute": pd.Series([name for name, column in columns for _ in range(len(column))], dtype="str"),
+            "told": pd.Series(told, dtype="str"),
+            "confidence": np.concatenate([np.zeros(0, np.float32), *(column.confidence for _, column in columns)]),
+        }
+    )
+
+
+def attribute_parameters(values: Mapping[str, tuple[str, ...]], cells: int) -> dict[str, object]:
+    """What the gate ``attributes`` needs besides the frame; ``values`` are the model's, ``cells`` are on the slide."""
+    told = [told_value(name, value) for name, names in values.items() for value in names]
+    return {"values": told, "rows": cells * len(values)}
+
+
+def told_value(attribute: str, value: str | None) -> str | None:
+    """An attribute with its value as one word, since the same word may be a value of one and not of another."""
+    return None if value is None else f"{attribute}={value}"
 
 
 def night_frame(database: Database, run_id: str) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from marrow_models.errors import Reason, SlideRefused, WarehouseError
-from warehouse.dimensions import store_slide
+from warehouse.dimensions import store_attribute_values, store_slide
 from warehouse.records import LoadReceipt
-from warehouse.staging import cells_table, differential_table, fields_table
+from warehouse.staging import attributes_table, cells_table, differential_table, fields_table
 
 if TYPE_CHECKING:
     from marrow_models.records import CellTable
@@ -36,6 +36,7 @@ def load_slide(warehouse: Warehouse, slide: SlideRecord, analysis: AnalysisRecor
             make_current(warehouse, analysis.result_key)
             return LoadReceipt(analysis.result_key, False, stored["cells"], stored["counted_cells"])
         counted = _counted_cells(warehouse, analysis, cells)
+        _check_attributes(analysis, cells)
         try:
             _insert_analysis(warehouse, analysis, cells, counted)
         except duckdb.ConstraintException as error:
@@ -89,6 +90,14 @@ def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTa
     return sum(label in counting for label in cells.cell_class)
 
 
+def _check_attributes(analysis: AnalysisRecord, cells: CellTable) -> None:
+    told = {name: attribute.values for name, attribute in cells.attributes.items()}
+    if told != dict(analysis.attributes):
+        raise SlideRefused(Reason.INCONSISTENT, "the attributes of the cells are not those of the model")
+    if any(len(attribute) != len(cells) for attribute in cells.attributes.values()):
+        raise SlideRefused(Reason.INCONSISTENT, "an attribute is not that of as many cells")
+
+
 def _insert_analysis(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable, counted: int) -> None:
     slide = warehouse.row("slide", slide_id=analysis.slide_id)
     if slide is None or slide["um_per_px"] is None:
@@ -109,6 +118,9 @@ def _insert_analysis(warehouse: Warehouse, analysis: AnalysisRecord, cells: Cell
     )
     warehouse.insert("insert_fields", fields_table(analysis.fields, slide["um_per_px"]), result_key=key)
     warehouse.insert("insert_cells", cells_table(cells), result_key=key)
+    if analysis.attributes:
+        store_attribute_values(warehouse, analysis.model_digest, analysis.attributes)
+        warehouse.insert("insert_attributes", attributes_table(cells), result_key=key)
 
 
 def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int) -> None:
@@ -120,6 +132,7 @@ def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int
         (stored["homeless"] > 0, f"{stored['homeless']} cells lie in no field of the slide"),
         (stored["field_faults"] > 0, f"{stored['field_faults']} fields reported another number of cells"),
         (stored["class_cells"] != stored["cells"], "a cell's class is not in the taxonomy"),
+        (stored["attributes"] != stored["cells"] * len(analysis.attributes), "an attribute is not told of every cell"),
         (stored["counted_cells"] != counted, f"{counted} cells counted, {stored['counted_cells']} stored"),
     )
     for fault, detail in faults:

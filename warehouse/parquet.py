@@ -20,6 +20,8 @@ PARQUET_VIEWS = (
     "slides",
     "cells",
     "cell_counts",
+    "cell_attributes",
+    "attribute_counts",
     "patient_diagnoses",
     "differentials",
     "fields",

@@ -38,6 +38,7 @@ PUBLIC = (
     "dim_slide",
     "dim_model",
     "dim_cell_class",
+    "dim_attribute_value",
     "dim_run",
     "ledger_event",
     "stage_time",
@@ -45,6 +46,7 @@ PUBLIC = (
     "fact_analysis",
     "fact_field",
     "fact_cell",
+    "fact_cell_attribute",
     "fact_patient_diagnosis",
     "fact_differential",
 )

@@ -151,6 +151,8 @@ class AnalysisRecord:
     analysed_um2: float
     seconds: float
     fields: tuple[FieldRecord, ...]
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Morphology attributes that the model tells of every cell: name to values, in the order of its outputs."""
 
 
 @dataclass(frozen=True, slots=True)

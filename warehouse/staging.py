@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from marrow_models.records import CellTable
     from warehouse.records import CellClassRecord, DifferentialRow, FieldRecord
@@ -35,6 +35,38 @@ def cells_table(cells: CellTable) -> pa.Table:
                 pa.array(offsets), pa.array(np.ascontiguousarray(cells.probabilities, np.float32).reshape(-1))
             ),
             "near_missing": pa.array(cells.near_missing),
+        }
+    )
+
+
+def attributes_table(cells: CellTable) -> pa.Table:
+    """The morphology of the cells, one row a cell and attribute; a value that the attribute does not have is null."""
+    attributes = cells.attributes
+    return pa.table(
+        {
+            "cell_id": pa.array(np.tile(np.arange(len(cells), dtype=np.int32), len(attributes))),
+            "attribute": pa.array([name for name in attributes for _ in range(len(cells))], pa.string()),
+            "value": pa.array([value for told in attributes.values() for value in told.value], pa.string()),
+            "confidence": pa.array(
+                np.concatenate([np.zeros(0, np.float32), *(a.confidence for a in attributes.values())])
+            ),
+        }
+    )
+
+
+def attribute_values_table(values: Mapping[str, tuple[str, ...]]) -> pa.Table:
+    """The values of every attribute, in their order."""
+    rows = [
+        (name, value, attribute, place)
+        for attribute, (name, names) in enumerate(values.items())
+        for place, value in enumerate(names)
+    ]
+    return pa.table(
+        {
+            "attribute": pa.array([row[0] for row in rows], pa.string()),
+            "value": pa.array([row[1] for row in rows], pa.string()),
+            "attribute_position": pa.array([row[2] for row in rows], pa.int32()),
+            "value_position": pa.array([row[3] for row in rows], pa.int32()),
         }
     )
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from warehouse.connection import Warehouse
 
-SUITES = ("manifest", "cells", "night")
+SUITES = ("manifest", "cells", "attributes", "night")
 KEPT_RUNS = 7
 KEPT_PASSED_SLIDES = 50
 _RUN_AND_SLIDE = " "
@@ -108,7 +108,7 @@ class Gates:
         slide_id: str | None = None,
         parameters: Mapping[str, object] | None = None,
     ) -> GateResult:
-        """Run the suite ``manifest``, ``cells`` or ``night`` on a frame, see :mod:`warehouse.frames`.
+        """Run the suite ``manifest``, ``cells``, ``attributes`` or ``night`` on a frame, see :mod:`warehouse.frames`.
 
         WarehouseError when a column or a parameter of the suite is not given.
         """
@@ -244,6 +244,7 @@ def _great_expectations() -> ModuleType:
 
 
 def _suite(name: str) -> ModuleType:
-    from warehouse.suites import cells_suite, manifest_suite, night_suite
+    from warehouse.suites import attributes_suite, cells_suite, manifest_suite, night_suite
 
-    return {"manifest": manifest_suite, "cells": cells_suite, "night": night_suite}[name]
+    suites = {"manifest": manifest_suite, "cells": cells_suite, "attributes": attributes_suite, "night": night_suite}
+    return suites[name]

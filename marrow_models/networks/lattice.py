@@ -10,10 +10,10 @@ output channel exceeds 2**24 units, the whole numbers that float32 holds exactly
 rounded, so the order of the additions cannot matter: the outputs agree bit for bit. Everything else
 (rounding, clipping, sums of two tensors, upsampling) works value by value and has no order.
 
-In training, activations are rounded to the steps with a straight-through gradient (Bengio et al. 2013,
-arXiv:1308.3432) while weights stay free; :func:`fold` then merges batch normalisation into the weights
-(Jacob et al. 2018, arXiv:1712.05877) and puts them on their lattice. :func:`check_exact` proves the
-property for weights from a file.
+In training, activations are clipped to the range of the steps and, from a chosen moment on, rounded to them with a
+straight-through gradient (Bengio et al. 2013, arXiv:1308.3432) while weights stay free; :func:`fold` then merges
+batch normalisation into the weights (Jacob et al. 2018, arXiv:1712.05877) and puts them on their lattice.
+:func:`check_exact` proves the property for weights from a file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import fusion
 
 from marrow_models.errors import BundleError
@@ -41,33 +42,22 @@ EXACT_LIMIT = 2**24
 """Float32 holds every whole number up to this one."""
 
 
-class _RoundClip(torch.autograd.Function):
-    """Round to whole steps, clip to [0, TOP]; the gradient passes where nothing was clipped."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        ctx.save_for_backward((x >= 0) & (x <= TOP))
-        return x.round().clamp_(0, TOP)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
-        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]  # torch declares it on a subclass only
-        passed: Tensor = gradients[0] * inside
-        return passed
-
-
 class LatticeReLU(nn.Module):
     """ReLU with 256 output values: 0, 1, ... 255 steps of ``1 / steps_per_unit``."""
 
     def __init__(self, steps_per_unit: int = STEPS_PER_UNIT) -> None:
         super().__init__()
         self.steps_per_unit = steps_per_unit
+        self.rounds = True
+        """False early in a training: values are clipped only, which is faster and finds the same weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Values on the lattice, of the shape of ``x``; in inference mode ``x`` itself is overwritten."""
+        if not self.rounds:
+            return functional.hardtanh(x, 0.0, TOP / self.steps_per_unit)
         if torch.is_grad_enabled():
-            steps: Tensor = _RoundClip.apply(x * self.steps_per_unit)  # type: ignore[no-untyped-call]
-            return steps / self.steps_per_unit
+            # Rounds and clips; the gradient passes where nothing was clipped.
+            return torch.fake_quantize_per_tensor_affine(x, 1 / self.steps_per_unit, 0, 0, TOP)
         if self.steps_per_unit == 1:
             return x.round_().clamp_(0, TOP)
         return x.mul_(self.steps_per_unit).round_().clamp_(0, TOP).div_(self.steps_per_unit)
@@ -86,6 +76,13 @@ def put_on_lattice(network: Network, steps_per_unit: int = STEPS_PER_UNIT) -> Ne
     return network
 
 
+def round_activations(network: nn.Module, *, on: bool) -> None:
+    """Whether the activations of ``network`` are rounded to whole steps or clipped to their range only."""
+    for module in network.modules():
+        if isinstance(module, LatticeReLU):
+            module.rounds = on
+
+
 def folded_structure(network: Network) -> Network:
     """A copy of ``network`` as :func:`fold` leaves it: no normalisation, a bias everywhere, steps as unit."""
     structure = copy.deepcopy(network).eval()
@@ -95,7 +92,7 @@ def folded_structure(network: Network) -> Network:
         _replace(structure, parent_name[1], nn.Identity())
     for module in structure.modules():
         if isinstance(module, LatticeReLU):
-            module.steps_per_unit = 1
+            module.steps_per_unit, module.rounds = 1, True
     return structure.requires_grad_(requires_grad=False)
 
 

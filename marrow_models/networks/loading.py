@@ -17,10 +17,12 @@ from marrow_models.errors import BundleError
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import check_exact, folded_structure
+from marrow_models.networks.residual import ResNet50Crops
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "marrow_models.networks.heatmap.HeatmapNet": HeatmapNet,
+DETECTORS: dict[str, type[nn.Module]] = {"marrow_models.networks.heatmap.HeatmapNet": HeatmapNet}
+CLASSIFIERS: dict[str, type[nn.Module]] = {
     "marrow_models.networks.crop.CropNet": CropNet,
+    "marrow_models.networks.residual.ResNet50Crops": ResNet50Crops,
 }
 """What ``_target_`` in a bundle may name."""
 LARGEST_HEADER_BYTES = 1 << 20
@@ -45,18 +47,18 @@ def _load(path: str, digest: str, device: str) -> tuple[Detector, Classifier]:
     bundle = load_bundle(path)
     if bundle.digest != digest:
         raise BundleError(f"Bundle {bundle.name} was replaced during the run. Start the run again.")
-    detector = _network(bundle, "detector", DETECTOR, HeatmapNet)
-    classifier = _network(bundle, "classifier", CLASSIFIER, CropNet)
+    detector = _network(bundle, "detector", DETECTOR, DETECTORS)
+    classifier = _network(bundle, "classifier", CLASSIFIER, CLASSIFIERS)
     return Detector(detector, bundle.detector, device), Classifier(classifier, bundle.classifier, device)
 
 
-def _network(bundle: Bundle, role: str, weights: str, expected: type[Any]) -> Any:
+def _network(bundle: Bundle, role: str, weights: str, known: dict[str, type[nn.Module]]) -> Any:
     arguments = dict(bundle.networks[role])
     target = arguments.pop("_target_", None)
-    if NETWORKS.get(target) is not expected or not _plain(arguments):
+    if target not in known or not _plain(arguments):
         raise BundleError(f"Bundle {bundle.name}: {role} is no network that Marrow makes ({target!r}).")
     try:
-        network = folded_structure(NETWORKS[target](**arguments))
+        network = folded_structure(known[target](**arguments))
     except (TypeError, ValueError) as error:
         raise BundleError(f"Bundle {bundle.name}: {role} cannot be made ({error}).") from None
     network.load_state_dict(_tensors(bundle, weights, network))

@@ -31,7 +31,7 @@ def assemble_bundle(
     description: str,
     taxonomy: str,
     slide_um_per_px: tuple[float, float],
-    networks: Mapping[str, tuple[nn.Module, dict[str, Any]]],
+    networks: Mapping[str, tuple[nn.Module | bytes, dict[str, Any]]],
     detector: DetectorSettings,
     classifier: ClassifierSettings,
     survey: SurveySettings,
@@ -39,23 +39,26 @@ def assemble_bundle(
     card: str,
     figures: Mapping[str, object],
     licence: str = "Apache-2.0",
+    documents: Path | None = None,
 ) -> Bundle:
     """Write a bundle to ``folder`` and return it as loaded again.
 
-    ``networks`` has for ``detector`` and ``classifier`` the trained network and its definition (``_target_`` and
-    arguments); ``diagnosis`` is the folder of a diagnosis model, ``figures`` what the networks are worth as JSON
+    ``networks`` has for ``detector`` and ``classifier`` the trained network, or its weights as another bundle holds
+    them, and its definition (``_target_`` and arguments); ``documents`` is a folder whose files are put beside the
+    card; ``diagnosis`` is the folder of a diagnosis model, ``figures`` what the networks are worth as JSON
     values. What was in ``folder`` before is replaced.
     """
     for part in ("configs", "models", "docs", DIAGNOSIS):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
     for role, path in (("detector", DETECTOR), ("classifier", CLASSIFIER)):
-        tensors = {key: value.contiguous() for key, value in fold(networks[role][0]).state_dict().items()}
-        (folder / path).write_bytes(save_tensors(tensors))
+        (folder / path).write_bytes(_weights(networks[role][0]))
     definitions = {role: definition for role, (_, definition) in networks.items()}
     _write_json(folder / INFERENCE, definitions)
     for file in sorted(diagnosis.iterdir()):
         shutil.copyfile(file, folder / DIAGNOSIS / file.name)
+    for file in sorted(documents.iterdir()) if documents else ():
+        shutil.copyfile(file, folder / "docs" / file.name)
     (folder / CARD).write_text(card, encoding="utf-8")
     settings = {key: value for key, value in asdict(classifier).items() if key != "labels"}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / METADATA)
@@ -86,6 +89,13 @@ def assemble_bundle(
     }
     _write_json(folder / METADATA, metadata)
     return load_bundle(folder.resolve())
+
+
+def _weights(network: nn.Module | bytes) -> bytes:
+    """Safetensors of a network, folded; those of another bundle as they are."""
+    if isinstance(network, bytes):
+        return network
+    return save_tensors({key: value.contiguous() for key, value in fold(network).state_dict().items()})
 
 
 def _data_format(classifier: ClassifierSettings) -> dict[str, Any]:

@@ -1,107 +1,149 @@
-"""Training the classifier on crops around true cells, shifted as a detector would shift them."""
+"""Training the classifier on crops around true cells: the class, and morphology attributes where they are known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from marrow_models.classification import CLASS_HEAD
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
-from marrow_models.training.detector import augmented
-from marrow_models.training.fields import FieldSet
-from marrow_models.training.loop import Run, Step
+from marrow_models.networks.pretrained import Pretrained, start_from
+from marrow_models.networks.residual import ResNet50Crops
+from marrow_models.training.augment import Variety, varied_colours, varied_places
+from marrow_models.training.crops import MISSING, CropSet
+from marrow_models.training.loop import Effort, Run, Step, share_of_batch
 
+ClassifierNetwork = CropNet | ResNet50Crops
 SHIFT_UM = 0.8
-"""Standard deviation by which a crop's centre is off, in each direction."""
-LABEL_SMOOTHING = 0.02
+"""Standard deviation by which a detector's centre is off, in each direction."""
+DRAWN = Variety(shift_um=SHIFT_UM, turns=True, log_scale=0.03)
+"""For synthetic cells."""
 
 
 @dataclass(frozen=True, slots=True)
-class CropSet:
-    """N crops with a margin to shift in, and their classes."""
+class ClassifierTraining:
+    """How a classifier is trained."""
 
-    images: NDArray[np.uint8]
-    """(N, crop + 2 margin, crop + 2 margin, 3)"""
-    classes: NDArray[np.int64]
-    """(N,) index into ``labels``."""
-    labels: tuple[str, ...]
-    crop_px: int
-    margin_px: int
-    um_per_px: float
+    effort: Effort
+    variety: Variety = DRAWN
+    network: str = "CropNet"
+    """Or ``ResNet50Crops``."""
+    planes: tuple[int, ...] = (16, 32, 64, 128)
+    """Of a CropNet: channels of its stages."""
+    blocks: tuple[int, ...] = (2, 2, 2)
+    """Of a CropNet: residual blocks of its stages."""
+    label_smoothing: float = 0.02
+    class_balance: float = 1.0
+    """1: every class equally often; 0: as often as it occurs; between: in between."""
+    attribute_weight: float = 1.0
+    """Of the mean loss over the attributes, next to that of the class."""
+    start: Pretrained | None = None
+    """Published weights that a ResNet50Crops starts from."""
+    mixing: float = 0.0
+    """Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0: none."""
 
-    def __len__(self) -> int:
-        return len(self.classes)
+
+NETWORKS: dict[str, Callable[[Mapping[str, int], ClassifierTraining], ClassifierNetwork]] = {
+    "CropNet": lambda heads, training: CropNet(heads, training.planes, training.blocks),
+    "ResNet50Crops": lambda heads, _: ResNet50Crops(heads),
+}
+"""Networks that can be trained, by name."""
 
 
-def crops_of(fields: FieldSet, labels: Sequence[str], *, crop_px: int) -> CropSet:
-    """Cut a crop around every true cell of ``fields`` whose label is among ``labels``; white beyond the field."""
-    margin = int(np.ceil(3 * SHIFT_UM / fields.um_per_px))
-    size = crop_px + 2 * margin
-    known = {label: index for index, label in enumerate(labels)}
-    images, classes = [], []
-    for image, boxes, names in zip(fields.images, fields.boxes, fields.labels, strict=True):
-        padded = np.pad(image, ((size, size), (size, size), (0, 0)), constant_values=255)
-        for (left, top, right, bottom), name in zip(boxes, names, strict=True):
-            # A cell cut by the field's edge is another picture than one cut by the slide's edge: rare, so left out.
-            if name not in known or left <= 0 or top <= 0 or right >= len(image) or bottom >= len(image):
-                continue
-            x, y = int((left + right) / 2) + size - size // 2, int((top + bottom) / 2) + size - size // 2
-            images.append(padded[y : y + size, x : x + size])
-            classes.append(known[name])
-    return CropSet(np.stack(images), np.asarray(classes, np.int64), tuple(labels), crop_px, margin, fields.um_per_px)
+def heads_of(crops: CropSet) -> dict[str, int]:
+    """Outputs of each head that ``crops`` can teach."""
+    return {CLASS_HEAD: len(crops.labels)} | {name: len(values) for name, values in crops.attribute_values.items()}
 
 
 def train_classifier(
     crops: CropSet,
     run: Run,
+    training: ClassifierTraining,
     *,
-    steps: int = 4000,
-    batch: int = 64,
-    learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
-) -> CropNet:
-    """Train the class head on ``crops``, every class equally often; resumes from what ``run`` holds."""
+    validate: Callable[[ClassifierNetwork], float] | None = None,
+) -> ClassifierNetwork:
+    """Train all heads on ``crops``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
-    network = CropNet({CLASS_HEAD: len(crops.labels)})
-    by_class = [np.flatnonzero(crops.classes == index) for index in range(len(crops.labels))]
-    present = np.asarray([index for index, members in enumerate(by_class) if len(members)])
+    network = NETWORKS[training.network](heads_of(crops), training)
+    if training.start is not None and isinstance(network, ResNet50Crops):
+        start_from(network, training.start)
+    chances = _chances(crops.classes, training.class_balance)
+    batch = share_of_batch(training.effort.batch)
+    device = torch.device(training.effort.device)
 
-    def loss(rng: np.random.Generator) -> Tensor:
-        chosen = np.asarray([rng.choice(by_class[index]) for index in rng.choice(present, batch)])
-        images = torch.from_numpy(_shifted(crops, chosen, rng)).permute(0, 3, 1, 2).float()
-        images = _turned(augmented(images, rng), rng).contiguous(memory_format=torch.channels_last)
-        scores = network(images / STEPS_PER_UNIT)[CLASS_HEAD]
-        return functional.cross_entropy(
-            scores, torch.from_numpy(crops.classes[chosen]), label_smoothing=LABEL_SMOOTHING
-        )
+    def loss(shared: nn.Module, rng: np.random.Generator) -> Tensor:
+        chosen = np.sort(rng.choice(len(crops), batch, p=chances))
+        images = torch.from_numpy(np.ascontiguousarray(crops.images[chosen])).to(device).permute(0, 3, 1, 2).float()
+        images = varied_places(images, crops.shape.crop_px, crops.shape.um_per_px, training.variety, rng)
+        images = varied_colours(images, training.variety, rng)
+        targets = {name: target.to(device) for name, target in _targets(crops, chosen, training).items()}
+        images, targets = _mixed(images, targets, training.mixing, rng)
+        scores = shared(images.contiguous(memory_format=torch.channels_last) / STEPS_PER_UNIT)
+        return _loss(scores, targets, training.attribute_weight)
 
-    run.optimise(network, loss, steps=steps, learning_rate=learning_rate, seed=seed, progress=progress)
+    looked = None if validate is None else (lambda: validate(network))
+    run.optimise(network, loss, training.effort, seed=seed, progress=progress, validate=looked)
     return network
 
 
-def _shifted(crops: CropSet, chosen: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-    shift = rng.normal(0, SHIFT_UM / crops.um_per_px, (len(chosen), 2)).round().astype(int)
-    at = crops.margin_px + shift.clip(-crops.margin_px, crops.margin_px)
-    size = crops.crop_px
-    return np.stack([crops.images[i, y : y + size, x : x + size] for i, (y, x) in zip(chosen, at, strict=True)])
+def _chances(classes: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """How likely each crop is drawn; those without a class as those of a class of their own."""
+    _, member, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    weights = counts[member].astype(np.float64) ** -balance
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
-def _turned(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A cell has no up and down: one of eight views, the same for the batch."""
-    flips = [axis for axis, on in zip((2, 3), rng.integers(2, size=2), strict=True) if on]
-    images = images.flip(flips) if flips else images
-    return images.transpose(2, 3) if rng.integers(2) else images
+def _targets(crops: CropSet, chosen: NDArray[np.int64], training: ClassifierTraining) -> dict[str, Tensor]:
+    """Head to wanted probabilities (N, outputs); a row of zeros where nothing is known."""
+    shares = _one_hot(crops.classes[chosen], len(crops.labels))
+    if crops.votes is not None:
+        voted = crops.votes[chosen]
+        shares = np.where(voted.sum(axis=1, keepdims=True) > 0, voted, shares)
+    targets = {CLASS_HEAD: shares}
+    for name, values in crops.attributes.items():
+        targets[name] = _one_hot(values[chosen], len(crops.attribute_values[name]))
+    smooth = training.label_smoothing
+    return {
+        name: torch.from_numpy(t * (1 - smooth) + t.sum(axis=1, keepdims=True) * smooth / t.shape[1])
+        for name, t in targets.items()
+    }
 
 
-def centre_crops(crops: CropSet) -> NDArray[np.uint8]:
-    """The crops without any shift, (N, crop, crop, 3)."""
-    inner = slice(crops.margin_px, crops.margin_px + crops.crop_px)
-    return crops.images[:, inner, inner]
+def _one_hot(index: NDArray[np.int64], outputs: int) -> NDArray[np.float32]:
+    rows = np.zeros((len(index), outputs), np.float32)
+    known = index != MISSING
+    rows[known, index[known]] = 1
+    return rows
+
+
+def _mixed(
+    images: Tensor, targets: Mapping[str, Tensor], mixing: float, rng: np.random.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    if not mixing:
+        return images, dict(targets)
+    share = float(rng.beta(mixing, mixing))
+    other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    mixed = {name: share * target + (1 - share) * target[other] for name, target in targets.items()}
+    return (share * images + (1 - share) * images[other]).round(), mixed
+
+
+def _loss(scores: Mapping[str, Tensor], targets: Mapping[str, Tensor], attribute_weight: float) -> Tensor:
+    by_head = {name: _cross_entropy(scores[name].float(), target) for name, target in targets.items()}
+    attributes = [value for name, value in by_head.items() if name != CLASS_HEAD]
+    total = by_head[CLASS_HEAD]
+    return total + attribute_weight * torch.stack(attributes).mean() if attributes else total
+
+
+def _cross_entropy(scores: Tensor, target: Tensor) -> Tensor:
+    """Mean over the rows of which something is known."""
+    known = target.sum().clamp_min(1.0)
+    return -(target * functional.log_softmax(scores, dim=1)).sum() / known

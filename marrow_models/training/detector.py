@@ -1,28 +1,53 @@
 """Training the detector.
 
-Losses after "objects as points" (Zhou, Wang, Krahenbuhl 2019, arXiv:1904.07850): a focal loss on the centre map with
-less weight around true centres, and an L1 loss on offset and size at the centres.
+Losses after "objects as points" (Zhou, Wang, Krahenbuhl 2019, arXiv:1904.07850): a focal loss on the centre maps with
+less weight around true centres. The box is learned at every output cell near a centre, with an L1 loss and a
+generalised-IoU loss (Rezatofighi et al. 2019, arXiv:1902.09630): at the centre alone a small data set says too little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.losses.giou_loss import BoxGIoULoss
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from marrow_models.detection import BOX_UNIT_PX
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
-from marrow_models.training.fields import FieldSet
-from marrow_models.training.loop import Run, Step
+from marrow_models.training.augment import Variety, varied_colours
+from marrow_models.training.loop import Effort, Run, Step, share_of_batch
+from marrow_models.training.pictures import MarkedPictures, rescaled
 
-SIZE_WEIGHT = 1.0
+GLASS = 255
+LEAST_SEEN = 0.25
+"""A cell of which a window shows less is neither to be found nor to be held against the network."""
+DRAWN = Variety(turns=True)
+"""For synthetic fields."""
 _PRIOR_POSITIVES = 1.0
+_NEAR_CENTRE = 0.3
+"""Of the bump around a centre: from here on an output cell learns the box."""
+_REACH = 1
+"""Output cells around a centre that learn its box at most: offsets are read up to two cells away."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorTraining:
+    """How a detector is trained."""
+
+    effort: Effort
+    window_px: int = 256
+    """Side of what the network sees at a time, a multiple of 8."""
+    variety: Variety = DRAWN
+    planes: tuple[int, ...] = (16, 32, 64)
+    blocks: tuple[int, ...] = (2, 2)
+    l1_weight: float = 1.0
+    iou_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,92 +55,105 @@ class Target:
     """What the network should say of one image; maps at the output's resolution."""
 
     centre: NDArray[np.float32]
-    """(h, w): 1 at a centre, falling off as a Gaussian around it."""
+    """(K, h, w): 1 at a centre, falling off as a Gaussian around it."""
     box: NDArray[np.float32]
     """(4, h, w): offset and size in the units of the network."""
     positive: NDArray[np.bool_]
-    """(h, w): a centre lies in this output cell."""
+    """(K, h, w): a centre lies in this output cell."""
+    near: NDArray[np.float32]
+    """(h, w): weight with which this output cell learns ``box``."""
     counted: NDArray[np.bool_]
-    """(h, w): False where nothing is held for or against the network."""
+    """(K, h, w): False where nothing is held for or against the network."""
 
 
-def reduced(images: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Average ``factor`` x ``factor`` pixels of (N, H, W, 3), as :mod:`marrow_models.pyramid.scale` does."""
-    n, height, width, _ = images.shape
-    sums = images.reshape(n, height // factor, factor, width // factor, factor, 3).sum(axis=(2, 4), dtype=np.uint32)
-    return np.asarray((sums + factor * factor // 2) // (factor * factor), np.uint8)
-
-
-def target_of(boxes: NDArray[np.float32], ignored: NDArray[np.float32], size_px: int) -> Target:
+def target_of(
+    boxes: NDArray[np.float32],
+    ignored: NDArray[np.float32],
+    size_px: int,
+    kinds: NDArray[np.int64] | None = None,
+    kind_count: int = 1,
+) -> Target:
     """The target of an image of ``size_px``; boxes (N, 4) left, top, right, bottom in its pixels."""
     cells = size_px // OUTPUT_STRIDE_PX
-    centre = np.zeros((cells, cells), np.float32)
+    centre = np.zeros((kind_count, cells, cells), np.float32)
     box = np.zeros((4, cells, cells), np.float32)
-    positive = np.zeros((cells, cells), bool)
-    counted = np.ones((cells, cells), bool)
+    positive = np.zeros((kind_count, cells, cells), bool)
+    near = np.zeros((cells, cells), np.float32)
+    counted = np.ones((kind_count, cells, cells), bool)
     rows, columns = np.mgrid[:cells, :cells].astype(np.float32)
     for left, top, right, bottom in ignored / OUTPUT_STRIDE_PX:
-        counted[max(0, int(top)) : max(0, int(np.ceil(bottom))), max(0, int(left)) : max(0, int(np.ceil(right)))] = (
+        counted[:, max(0, int(top)) : max(0, int(np.ceil(bottom))), max(0, int(left)) : max(0, int(np.ceil(right)))] = (
             False
         )
-    for left, top, right, bottom in boxes / OUTPUT_STRIDE_PX:
+    names = np.zeros(len(boxes), np.int64) if kinds is None else kinds
+    for (left, top, right, bottom), kind in zip(boxes / OUTPUT_STRIDE_PX, names, strict=True):
         x, y, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
-        row, column = min(int(y), cells - 1), min(int(x), cells - 1)
+        row, column = min(max(int(y), 0), cells - 1), min(max(int(x), 0), cells - 1)
         # A sixth of the box: at half of this distance a box still overlaps the true one by 0.7.
         sx, sy = max(width / 6, 0.6), max(height / 6, 0.6)
         bump = np.exp(-(((columns - column) / sx) ** 2 + ((rows - row) / sy) ** 2) / 2)
-        centre = np.maximum(centre, bump)
-        positive[row, column] = True
-        counted[row, column] = True
+        centre[kind] = np.maximum(centre[kind], bump)
+        positive[kind, row, column] = True
+        counted[kind, row, column] = True
+        close = (abs(rows - row) <= _REACH) & (abs(columns - column) <= _REACH) & (bump >= _NEAR_CENTRE) & (bump > near)
+        near[close] = bump[close]
         unit = OUTPUT_STRIDE_PX / BOX_UNIT_PX
-        box[:, row, column] = x - column, y - row, width * unit, height * unit
-    return Target(centre, box, positive, counted)
+        box[0, close], box[1, close] = x - columns[close], y - rows[close]
+        box[2, close], box[3, close] = width * unit, height * unit
+    return Target(centre, box, positive, near, counted)
 
 
 def train_detector(
-    fields: FieldSet,
+    pictures: MarkedPictures,
     run: Run,
+    training: DetectorTraining,
     *,
-    um_per_px: float = 0.5,
-    steps: int = 2500,
-    batch: int = 16,
-    learning_rate: float = 3e-3,
+    kinds: int = 1,
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
+    validate: Callable[[HeatmapNet], float] | None = None,
 ) -> HeatmapNet:
-    """Train on ``fields`` averaged to ``um_per_px``; resumes from what ``run`` holds. One object kind."""
-    factor = round(um_per_px / fields.um_per_px)
-    images = reduced(fields.images, factor)
-    targets = [
-        target_of(boxes / np.float32(factor), ignored / np.float32(factor), images.shape[1])
-        for boxes, ignored in zip(fields.boxes, fields.ignored, strict=True)
-    ]
+    """Train on ``pictures``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
-    network = HeatmapNet(kinds=1)
+    network = HeatmapNet(kinds, training.planes, training.blocks)
+    batch = share_of_batch(training.effort.batch)
+    device = torch.device(training.effort.device)
 
-    def loss(rng: np.random.Generator) -> Tensor:
-        chosen = rng.integers(len(images), size=batch)
-        return _loss(network, images[chosen], [targets[i] for i in chosen], rng)
+    def loss(shared: nn.Module, rng: np.random.Generator) -> Tensor:
+        chosen = rng.integers(len(pictures), size=batch)
+        views = [view_of(pictures, int(index), training, kinds, rng) for index in chosen]
+        images = torch.from_numpy(np.stack([image for image, _ in views])).to(device).permute(0, 3, 1, 2).float()
+        images = varied_colours(images, training.variety, rng).contiguous(memory_format=torch.channels_last)
+        logits, predicted = shared(images / STEPS_PER_UNIT)
+        return _loss(logits.float(), predicted.float(), [target for _, target in views], training)
 
-    run.optimise(network, loss, steps=steps, learning_rate=learning_rate, seed=seed, progress=progress)
+    looked = None if validate is None else (lambda: validate(network))
+    run.optimise(network, loss, training.effort, seed=seed, progress=progress, validate=looked)
     return network
 
 
-def _loss(network: HeatmapNet, images: NDArray[np.uint8], targets: list[Target], rng: np.random.Generator) -> Tensor:
-    flip_x, flip_y, swap = (bool(b) for b in rng.integers(2, size=3))
-    image = augmented(torch.from_numpy(images).permute(0, 3, 1, 2).float(), rng)
-    centre = torch.from_numpy(np.stack([t.centre for t in targets]))[:, None]
-    box = torch.from_numpy(np.stack([t.box for t in targets]))
-    positive = torch.from_numpy(np.stack([t.positive for t in targets]))[:, None]
-    counted = torch.from_numpy(np.stack([t.counted for t in targets]))[:, None]
-    image, centre, box, positive, counted = (
-        _turned(t, flip_x=flip_x, flip_y=flip_y, swap=swap) for t in (image, centre, box, positive, counted)
+def view_of(
+    pictures: MarkedPictures, index: int, training: DetectorTraining, kinds: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], Target]:
+    """A window of a picture, scaled, placed and turned by chance, and what the network should say of it."""
+    size = training.window_px
+    factor = float(np.exp(rng.normal(0, training.variety.log_scale))) if training.variety.log_scale else 1.0
+    image = np.asarray(pictures.images[index])
+    if factor != 1.0:
+        image = rescaled(image, 1 / factor)
+    boxes, ignored = pictures.boxes[index] * np.float32(factor), pictures.ignored[index] * np.float32(factor)
+    left, top = (_start(side, size, rng) for side in (image.shape[1], image.shape[0]))
+    window = np.full((size, size, 3), GLASS, np.uint8)
+    part = image[max(0, top) : top + size, max(0, left) : left + size]
+    window[max(0, -top) : max(0, -top) + part.shape[0], max(0, -left) : max(0, -left) + part.shape[1]] = part
+    shift = np.asarray([left, top, left, top], np.float32)
+    boxes, names, cut = _seen(boxes - shift, pictures.kinds[index], size)
+    flip_x, flip_y, swap = (bool(b) for b in rng.integers(2, size=3)) if training.variety.turns else (False,) * 3
+    boxes, off = (
+        _turned_boxes(part, size, flip_x=flip_x, flip_y=flip_y, swap=swap)
+        for part in (boxes, np.concatenate([ignored - shift, cut]))
     )
-    box = _turned_values(box, flip_x=flip_x, flip_y=flip_y, swap=swap)
-    logits, predicted = network(image.contiguous(memory_format=torch.channels_last) / STEPS_PER_UNIT)
-    mask = positive.expand_as(predicted)
-    size = functional.l1_loss(predicted[mask], box[mask], reduction="sum") / (positive.sum() + _PRIOR_POSITIVES)
-    return focal_loss(logits, centre, positive, counted) + SIZE_WEIGHT * size
+    return _turned(window, flip_x=flip_x, flip_y=flip_y, swap=swap), target_of(boxes, off, size, names, kinds)
 
 
 def focal_loss(logits: Tensor, centre: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
@@ -127,24 +165,58 @@ def focal_loss(logits: Tensor, centre: Tensor, positive: Tensor, counted: Tensor
     return (hit + miss) / (positive.sum() + _PRIOR_POSITIVES)
 
 
-def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Other stains and lamps: gain and gamma of each channel, a little noise; whole pixel values from 0 to 255."""
-    n = len(images)
-    gain = torch.from_numpy(rng.normal(1.0, 0.05, (n, 3, 1, 1)).astype(np.float32))
-    gamma = torch.from_numpy(np.exp(rng.normal(0.0, 0.12, (n, 3, 1, 1))).astype(np.float32))
-    noise = torch.from_numpy(rng.normal(0.0, 1.0, images.shape).astype(np.float32)) * float(rng.uniform(0, 4))
-    return ((images / 255).pow(gamma) * gain * 255 + noise).round().clamp(0, 255)
+def _loss(logits: Tensor, predicted: Tensor, targets: Sequence[Target], training: DetectorTraining) -> Tensor:
+    def stacked(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(target, name) for target in targets])).to(logits.device)
+
+    near = stacked("near")
+    chosen = near > 0
+    weight = near[chosen]
+    given, wanted = (boxes.permute(0, 2, 3, 1)[chosen] for boxes in (predicted, stacked("box")))
+    total = focal_loss(logits, stacked("centre"), stacked("positive"), stacked("counted"))
+    norm = weight.sum() + _PRIOR_POSITIVES
+    total = total + training.l1_weight * ((given - wanted).abs().sum(dim=1) * weight).sum() / norm
+    if training.iou_weight and len(weight):
+        overlap = BoxGIoULoss(reduction="none")(_corners(given), _corners(wanted))
+        total = total + training.iou_weight * (overlap.flatten() * weight).sum() / norm
+    return total
 
 
-def _turned(maps: Tensor, *, flip_x: bool, flip_y: bool, swap: bool) -> Tensor:
-    axes = [axis for axis, on in ((3, flip_x), (2, flip_y)) if on]
-    turned = maps.flip(axes) if axes else maps
-    return turned.transpose(2, 3) if swap else turned
+def _corners(boxes: Tensor) -> Tensor:
+    """Offset and size in the network's units to corners in pixels, from the output cell."""
+    x, y = boxes[:, 0] * OUTPUT_STRIDE_PX, boxes[:, 1] * OUTPUT_STRIDE_PX
+    half_width, half_height = (boxes[:, i].clamp_min(0.02) * (BOX_UNIT_PX / 2) for i in (2, 3))
+    return torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], dim=1)
 
 
-def _turned_values(box: Tensor, *, flip_x: bool, flip_y: bool, swap: bool) -> Tensor:
-    """Offsets point the other way in a flipped picture; x and y change places in a transposed one."""
-    x, y, width, height = box.unbind(1)
-    x = 1 - x if flip_x else x
-    y = 1 - y if flip_y else y
-    return torch.stack((y, x, height, width) if swap else (x, y, width, height), dim=1)
+def _start(side: int, size: int, rng: np.random.Generator) -> int:
+    """Where a window begins: anywhere inside of a larger picture; a smaller one lies anywhere in the window."""
+    low, high = sorted((0, side - size))
+    return int(rng.integers(low, high + 1))
+
+
+def _seen(
+    boxes: NDArray[np.float32], kinds: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """Boxes as a window shows them, their kinds, and what is left of those that it hardly shows."""
+    clipped = boxes.clip(0, size)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    left = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
+    seen = left >= LEAST_SEEN * np.maximum(area, 1e-6)
+    return clipped[seen], kinds[seen], clipped[~seen & (left > 0)]
+
+
+def _turned(image: NDArray[np.uint8], *, flip_x: bool, flip_y: bool, swap: bool) -> NDArray[np.uint8]:
+    image = image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(image.transpose(1, 0, 2) if swap else image)
+
+
+def _turned_boxes(
+    boxes: NDArray[np.float32], size: int, *, flip_x: bool, flip_y: bool, swap: bool
+) -> NDArray[np.float32]:
+    left, top, right, bottom = boxes.T
+    if flip_x:
+        left, right = size - right, size - left
+    if flip_y:
+        top, bottom = size - bottom, size - top
+    return np.stack([top, left, bottom, right] if swap else [left, top, right, bottom], axis=1)

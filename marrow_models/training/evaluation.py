@@ -194,7 +194,7 @@ def _found(
     match = _matched(given, detections.score, true_boxes)
     kept = (match >= 0) | ~overlooked
     x_um, y_um = centres[kept].T
-    probabilities = classifier.classify(slide, x_um, y_um, batch_size=64)
+    probabilities = classifier.classify(slide, x_um, y_um, batch_size=64).probabilities
     return Found(given[kept], detections.score[kept], probabilities, true_boxes, true_labels, match[kept])
 
 

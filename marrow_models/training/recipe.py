@@ -11,15 +11,15 @@ from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.detection import Detector
 from marrow_models.diagnosis.training import train_diagnosis
 from marrow_models.model_settings import ClassifierSettings, DetectorSettings, SurveySettings
-from marrow_models.networks.crop import CropNet
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import fold
 from marrow_models.phantom.morphology import morphologies
 from marrow_models.taxonomy import load_taxonomy
 from marrow_models.training.assemble import assemble_bundle
 from marrow_models.training.card import model_card
-from marrow_models.training.classifier import crops_of, train_classifier
-from marrow_models.training.detector import train_detector
+from marrow_models.training.classifier import ClassifierNetwork, ClassifierTraining, train_classifier
+from marrow_models.training.crops import CropShape, crops_of
+from marrow_models.training.detector import DetectorTraining, train_detector
 from marrow_models.training.evaluation import (
     Evaluation,
     best_threshold,
@@ -28,7 +28,8 @@ from marrow_models.training.evaluation import (
     look_for_cells,
 )
 from marrow_models.training.fields import FieldSet, make_fields
-from marrow_models.training.loop import Run, Step
+from marrow_models.training.loop import Effort, Run, Step
+from marrow_models.training.pictures import marked_fields
 
 NAME = "phantom"
 VERSION = "1.0.0"
@@ -38,7 +39,7 @@ DETECTOR = DetectorSettings(um_per_px=0.5, score_threshold=0.05, largest_um=60.0
 SURVEY = SurveySettings(
     um_per_px=1.0, field_um=128.0, nucleus_um2=52.0, nucleus_density=0.3, largest_dark_share=0.35, least_sharpness=0.42
 )
-CLASSIFIER_UM_PER_PX, CROP_PX = 0.25, 80
+CLASSIFIER_UM_PER_PX, CROP_PX, MARGIN_PX = 0.25, 80, 24
 LICENCE = "Apache-2.0"
 REPORT_EVERY = 50
 """Steps between two checkpoints."""
@@ -86,22 +87,19 @@ class Workshop:
     def train_detector(self, progress: Callable[[Step], None]) -> HeatmapNet:
         """Train the detector on the training fields."""
         return train_detector(
-            self.fields("training"),
+            marked_fields(self.fields("training"), DETECTOR.um_per_px),
             Run(self.folder / "detector", every=REPORT_EVERY),
-            um_per_px=DETECTOR.um_per_px,
-            steps=self.recipe.detector_steps,
-            batch=self.recipe.detector_batch,
+            DetectorTraining(Effort(self.recipe.detector_steps, self.recipe.detector_batch), window_px=256),
             seed=self.seed,
             progress=progress,
         )
 
-    def train_classifier(self, progress: Callable[[Step], None]) -> CropNet:
+    def train_classifier(self, progress: Callable[[Step], None]) -> ClassifierNetwork:
         """Train the classifier on the cells of the training fields."""
         return train_classifier(
-            crops_of(self.fields("training"), phantom_labels(), crop_px=CROP_PX),
+            crops_of(self.fields("training"), phantom_labels(), CropShape(CLASSIFIER_UM_PER_PX, CROP_PX, MARGIN_PX)),
             Run(self.folder / "classifier", every=REPORT_EVERY),
-            steps=self.recipe.classifier_steps,
-            batch=self.recipe.classifier_batch,
+            ClassifierTraining(Effort(self.recipe.classifier_steps, self.recipe.classifier_batch)),
             seed=self.seed,
             progress=progress,
         )
@@ -162,7 +160,9 @@ def make_phantom_bundle(
     return bundle, figures
 
 
-def tuned(detector: HeatmapNet, classifier: CropNet, fields: FieldSet) -> tuple[DetectorSettings, ClassifierSettings]:
+def tuned(
+    detector: HeatmapNet, classifier: ClassifierNetwork, fields: FieldSet
+) -> tuple[DetectorSettings, ClassifierSettings]:
     """The settings that fit folded networks best: the score threshold and the temperature, on fields of their own."""
     labels = phantom_labels()
     untuned = ClassifierSettings(um_per_px=CLASSIFIER_UM_PER_PX, crop_px=CROP_PX, labels=labels, temperature=1.0)

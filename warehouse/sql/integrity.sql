@@ -3,6 +3,14 @@ WITH found AS (
 ),
 fields AS (
     SELECT result_key, count(*) AS fields, sum(found_cells) AS cells FROM fact_field GROUP BY result_key
+),
+told AS (
+    SELECT result_key, attribute, count(*) AS cells, count(DISTINCT cell_id) AS cell_ids
+    FROM fact_cell_attribute GROUP BY result_key, attribute
+),
+to_tell AS (
+    SELECT DISTINCT a.result_key, a.cells, v.attribute
+    FROM fact_analysis AS a JOIN dim_attribute_value AS v USING (model_digest)
 )
 SELECT 'analyses whose cells are not all there' AS fault, count(*) AS rows
 FROM fact_analysis AS a LEFT JOIN found AS f USING (result_key) WHERE a.cells <> coalesce(f.cells, 0)
@@ -14,6 +22,17 @@ FROM fact_analysis AS a LEFT JOIN fields AS f USING (result_key)
 WHERE a.fields <> coalesce(f.fields, 0) OR a.cells <> coalesce(f.cells, 0)
 UNION ALL
 SELECT 'cells of no analysis', count(*) FROM fact_cell ANTI JOIN fact_analysis USING (result_key)
+UNION ALL
+SELECT 'analyses whose attributes are not all there', count(DISTINCT result_key)
+FROM to_tell AS a LEFT JOIN told AS t USING (result_key, attribute) WHERE a.cells <> coalesce(t.cells, 0)
+UNION ALL
+SELECT 'analyses with an attribute of a cell twice', count(DISTINCT result_key) FROM told WHERE cells <> cell_ids
+UNION ALL
+SELECT 'attributes of no cell', count(*) FROM fact_cell_attribute ANTI JOIN fact_cell USING (result_key, cell_id)
+UNION ALL
+SELECT 'attributes that the model does not tell', count(*)
+FROM fact_cell_attribute AS t JOIN fact_analysis AS a USING (result_key)
+ANTI JOIN dim_attribute_value AS v USING (model_digest, attribute, value)
 UNION ALL
 SELECT 'analyses of no slide', count(*) FROM fact_analysis ANTI JOIN dim_slide USING (slide_id)
 UNION ALL

@@ -14,6 +14,13 @@ classes AS (
     JOIN dim_model AS m ON m.digest = a.model_digest
     JOIN dim_cell_class AS k USING (taxonomy_digest)
     WHERE a.result_key = $result_key
+),
+attributes AS (
+    SELECT DISTINCT t.cell_id, t.attribute
+    FROM fact_cell_attribute AS t
+    JOIN fact_analysis AS a USING (result_key)
+    JOIN dim_attribute_value AS v USING (model_digest, attribute, value)
+    WHERE t.result_key = $result_key
 )
 SELECT
     (SELECT count(*) FROM mine) AS cells,
@@ -21,4 +28,5 @@ SELECT
     (SELECT count(*) FROM mine ANTI JOIN fields USING (field_id)) AS homeless,
     (SELECT count(*) FROM fields LEFT JOIN found USING (field_id) WHERE found_cells <> coalesce(cells, 0)) AS field_faults,
     (SELECT count(*) FROM mine JOIN classes ON label = cell_class) AS class_cells,
+    (SELECT count(*) FROM attributes SEMI JOIN mine USING (cell_id)) AS attributes,
     (SELECT count(*) FROM mine JOIN classes ON label = cell_class WHERE in_differential) AS counted_cells

@@ -16,6 +16,10 @@ def classifier(**changes):
     return Classifier(fold(crop_net()), dataclasses.replace(CLASSIFIER, **changes))
 
 
+def probabilities(source, x_um, y_um, *, batch_size, **changes):
+    return classifier(**changes).classify(source, x_um, y_um, batch_size=batch_size).probabilities
+
+
 def places(seed, count, width_um=60, height_um=50):
     rng = np.random.default_rng(seed)
     return rng.uniform(0, width_um, count), rng.uniform(0, height_um, count)
@@ -25,37 +29,40 @@ def places(seed, count, width_um=60, height_um=50):
 @given(batch=st.integers(1, 40), seed=st.integers(0, 3))
 def test_no_batch_size_changes_a_probability(batch, seed):
     x, y = places(seed, 23)
-    expected = classifier().classify(slide(seed), x, y, batch_size=64)
-    assert np.array_equal(classifier().classify(slide(seed), x, y, batch_size=batch), expected)
+    expected = probabilities(slide(seed), x, y, batch_size=64)
+    assert np.array_equal(probabilities(slide(seed), x, y, batch_size=batch), expected)
 
 
 def test_the_company_of_a_cell_changes_nothing():
     x, y = places(5, 12)
-    together = classifier().classify(slide(1), x, y, batch_size=12)
+    together = probabilities(slide(1), x, y, batch_size=12)
     order = np.random.default_rng(0).permutation(12)
-    assert np.array_equal(classifier().classify(slide(1), x[order], y[order], batch_size=5), together[order])
+    assert np.array_equal(probabilities(slide(1), x[order], y[order], batch_size=5), together[order])
 
 
 def test_reading_crops_one_by_one_or_at_once_is_the_same():
     # Far apart each crop is read alone; next to each other all are cut from one region.
     source = ArraySlide(np.tile(picture(1), (6, 5, 1)), 0.25)
     x, y = np.array([20.0, 270.0, 22.0]), np.array([20.0, 280.0, 21.0])
-    apart = classifier().classify(source, x, y, batch_size=3)
-    close = classifier().classify(source, x[[0, 2]], y[[0, 2]], batch_size=2)
+    apart = probabilities(source, x, y, batch_size=3)
+    close = probabilities(source, x[[0, 2]], y[[0, 2]], batch_size=2)
     assert np.array_equal(apart[[0, 2]], close)
 
 
 def test_probabilities_add_up_to_one():
-    probabilities = classifier().classify(slide(1), *places(1, 30), batch_size=7)
-    assert probabilities.shape == (30, len(LABELS))
-    assert probabilities.dtype == np.float32
-    assert (probabilities >= 0).all()
-    assert np.allclose(probabilities.sum(axis=1), 1, atol=3e-6)
-    assert len({tuple(row) for row in probabilities.tolist()}) > 20
+    told = probabilities(slide(1), *places(1, 30), batch_size=7)
+    assert told.shape == (30, len(LABELS))
+    assert told.dtype == np.float32
+    assert (told >= 0).all()
+    assert np.allclose(told.sum(axis=1), 1, atol=3e-6)
+    assert len({tuple(row) for row in told.tolist()}) > 20
 
 
 def test_without_cells_there_are_no_rows():
-    assert classifier().classify(slide(1), np.zeros(0), np.zeros(0), batch_size=8).shape == (0, len(LABELS))
+    assert probabilities(slide(1), np.zeros(0), np.zeros(0), batch_size=8).shape == (
+        0,
+        len(LABELS),
+    )
 
 
 def test_the_crop_is_centred_on_the_cell():
@@ -63,8 +70,8 @@ def test_the_crop_is_centred_on_the_cell():
     moved = np.full_like(pixels, 255)
     moved[24:, 16:] = pixels[:-24, :-16]
     x, y = np.array([28.0]), np.array([25.0])
-    here = classifier().classify(ArraySlide(pixels, 0.25), x, y, batch_size=1)
-    there = classifier().classify(ArraySlide(moved, 0.25), x + 16 * 0.25, y + 24 * 0.25, batch_size=1)
+    here = probabilities(ArraySlide(pixels, 0.25), x, y, batch_size=1)
+    there = probabilities(ArraySlide(moved, 0.25), x + 16 * 0.25, y + 24 * 0.25, batch_size=1)
     assert np.array_equal(here, there)
 
 
@@ -72,13 +79,13 @@ def test_beyond_the_edge_of_the_slide_it_sees_glass():
     pixels = picture(7)
     framed = np.pad(pixels, ((40, 40), (40, 40), (0, 0)), constant_values=255)
     x, y = np.array([1.0]), np.array([2.0])
-    cut = classifier().classify(ArraySlide(pixels, 0.25), x, y, batch_size=1)
-    assert np.array_equal(cut, classifier().classify(ArraySlide(framed, 0.25), x + 10, y + 10, batch_size=1))
+    cut = probabilities(ArraySlide(pixels, 0.25), x, y, batch_size=1)
+    assert np.array_equal(cut, probabilities(ArraySlide(framed, 0.25), x + 10, y + 10, batch_size=1))
 
 
 def test_a_higher_temperature_is_less_sure_of_the_same_class():
     x, y = places(3, 20)
-    cold, hot = (classifier(temperature=t).classify(slide(3), x, y, batch_size=20) for t in (0.5, 4.0))
+    cold, hot = (probabilities(slide(3), x, y, batch_size=20, temperature=t) for t in (0.5, 4.0))
     assert (cold.argmax(axis=1) == hot.argmax(axis=1)).all()
     assert (cold.max(axis=1) >= hot.max(axis=1)).all()
     assert cold.max() > hot.max()

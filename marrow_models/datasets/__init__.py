@@ -1,0 +1,1 @@
+"""Data sets in the layouts that their authors publish, read into one kind of record."""

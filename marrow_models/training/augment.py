@@ -1,0 +1,103 @@
+"""Other views of the same cells: turned, scaled and shifted, in other stains and under other lamps.
+
+Works on a batch at once and on its device. Pixel values stay whole numbers from 0 to 255, as slides have them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from monai.networks.layers.spatial_transforms import AffineTransform
+from torch import Tensor
+from torch.nn import functional
+
+WHITE = 255.0
+# Ruifrok and Johnston 2001, "Quantification of histochemical staining by color deconvolution"; haematoxylin and eosin
+# stand for the blue and the red dye of the Romanowsky stains.
+STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """How far a view may go from the picture. Standard deviations, unless said otherwise."""
+
+    turns: bool = False
+    """Any angle, and mirrored. Otherwise the views are as they lie."""
+    log_scale: float = 0.0
+    shift_um: float = 0.0
+    gain: float = 0.05
+    """Of each channel."""
+    log_gamma: float = 0.12
+    """Of each channel."""
+    log_stain: float = 0.0
+    """Of the amount of each dye."""
+    noise: float = 4.0
+    """Largest standard deviation, in pixel values."""
+    blur_px: float = 0.0
+    """Largest standard deviation of a Gaussian."""
+
+
+def varied_colours(images: Tensor, variety: Variety, rng: np.random.Generator) -> Tensor:
+    """Views of ``images`` (N, 3, H, W) in other colours; values 0 to 255 in and out."""
+    n, device = len(images), images.device
+    if variety.log_stain:
+        images = _stained(images, np.exp(rng.normal(0.0, variety.log_stain, (n, 3))).astype(np.float32))
+    gain = _channels(rng.normal(1.0, variety.gain, (n, 3)), device)
+    gamma = _channels(np.exp(rng.normal(0.0, variety.log_gamma, (n, 3))), device)
+    images = (images / WHITE).clamp_min(1e-6).pow(gamma) * gain * WHITE
+    if variety.blur_px:
+        images = _blurred(images, float(rng.uniform(0, variety.blur_px)))
+    if variety.noise:
+        generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn(images.shape, generator=generator, device=device)
+        images = images + noise * float(rng.uniform(0, variety.noise))
+    return images.round().clamp(0, WHITE)
+
+
+def varied_places(images: Tensor, size_px: int, um_per_px: float, variety: Variety, rng: np.random.Generator) -> Tensor:
+    """Views of ``images`` (N, 3, S, S), turned, scaled and shifted about their centres, (N, 3, size_px, size_px)."""
+    n = len(images)
+    angle = rng.uniform(0, 2 * np.pi, n) if variety.turns else np.zeros(n)
+    mirror = rng.choice([-1.0, 1.0], n) if variety.turns else np.ones(n)
+    scale = np.exp(rng.normal(0, variety.log_scale, n))
+    shift = rng.normal(0, variety.shift_um / um_per_px, (n, 2)) * (2 / images.shape[-1])
+    # From the view's pixel to the picture's, both from -1 to 1 over their sides.
+    share = size_px / images.shape[-1] / scale
+    cos, sin = np.cos(angle) * share, np.sin(angle) * share
+    theta = np.stack(
+        [np.stack([cos * mirror, -sin, shift[:, 0]], axis=1), np.stack([sin * mirror, cos, shift[:, 1]], axis=1)],
+        axis=1,
+    )
+    warp = AffineTransform(
+        spatial_size=(size_px, size_px), normalized=True, padding_mode="border", reverse_indexing=False
+    )
+    warped: Tensor = warp(images, torch.from_numpy(theta.astype(np.float32)).to(images.device))
+    return warped
+
+
+def _stained(images: Tensor, amounts: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+    """More or less of each dye: optical densities, unmixed, scaled and mixed again."""
+    stains = torch.tensor(STAINS, device=images.device)
+    stains = stains / stains.norm(dim=1, keepdim=True)
+    unmix = torch.linalg.inv(stains)
+    scale = torch.diag_embed(torch.from_numpy(amounts).to(images.device))
+    density = -torch.log(images.clamp_min(1.0) / WHITE)
+    mixed = torch.einsum("nchw,ncd->ndhw", density, (unmix @ scale) @ stains)
+    return torch.exp(-mixed) * WHITE
+
+
+def _blurred(images: Tensor, sigma_px: float) -> Tensor:
+    if sigma_px < 0.3:
+        return images
+    radius = int(np.ceil(2.5 * sigma_px))
+    kernel = torch.exp(-(torch.arange(-radius, radius + 1, device=images.device).float() ** 2) / (2 * sigma_px**2))
+    kernel = kernel / kernel.sum()
+    padded = functional.pad(images, (radius, radius, radius, radius), mode="reflect")
+    rows = functional.conv2d(padded, kernel.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
+    return functional.conv2d(rows, kernel.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+
+
+def _channels(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)[:, :, None, None]

@@ -1,0 +1,228 @@
+"""From a recipe and data sets to trained and tuned networks: read, share out, train, tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from marrow_models.classification import CLASS_HEAD, Classifier
+from marrow_models.datasets.attributes import load_schema
+from marrow_models.datasets.readers import read_data_set
+from marrow_models.datasets.records import AttributeSchema, DataSet, Picture
+from marrow_models.datasets.splits import Split, split_pictures
+from marrow_models.detection import Detector
+from marrow_models.errors import UserError
+from marrow_models.evaluation.boxes import BoxFigures
+from marrow_models.model_settings import ClassifierSettings, DetectorSettings
+from marrow_models.networks.heatmap import HeatmapNet
+from marrow_models.networks.lattice import fold
+from marrow_models.taxonomy import Taxonomy, load_taxonomy
+from marrow_models.training.classifier import ClassifierNetwork, train_classifier
+from marrow_models.training.crops import CropSet, CropShape, crops_of_pictures
+from marrow_models.training.detector import train_detector
+from marrow_models.training.loop import Run, Step
+from marrow_models.training.measure import fitted_temperature, judge_classes, judge_detector, told
+from marrow_models.training.pictures import MarkedPictures, marked_pictures
+from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, ClassifierRecipe, DetectorRecipe, RecipeFile
+
+REPORT_EVERY = 50
+"""Steps between two checkpoints."""
+UNTUNED_SCORE = 0.05
+PARTS = ("train", "val", "test")
+
+Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A recipe, its data and a folder that keeps pixels and checkpoints, so that a training goes on where it was."""
+
+    recipe: RecipeFile
+    paths: Mapping[str, Path]
+    """Name of a ``[data.NAME]`` to where it lies."""
+    folder: Path
+    roles: tuple[str, ...] = (DETECTOR, CLASSIFIER)
+    """The networks that are trained or measured: only their data are needed."""
+    progress: Progress = field(default=lambda step: None)
+
+    @cached_property
+    def data_sets(self) -> Mapping[str, DataSet]:
+        """The data sets that were given; UserError for one that the recipe does not know, and when there is none."""
+        for name in self.paths:
+            if name not in self.recipe.data:
+                raise UserError(
+                    f"--data {name}: the recipe has no [data.{name}]; it has {', '.join(self.recipe.data)}."
+                )
+        uses = {name: use for name, use in self.recipe.data.items() if set(use.use) & set(self.roles)}
+        missing = [name for name in uses if name not in self.paths]
+        if missing:
+            raise UserError(f"The recipe needs {', '.join(f'--data {name}=PATH' for name in missing)} as well.")
+        return {name: read_data_set(use.layout, self.paths[name], use.options) for name, use in uses.items()}
+
+    @cached_property
+    def splits(self) -> Mapping[str, Split]:
+        """Each data set shared out to training, validation and test, without a leak."""
+        return {
+            name: split_pictures(data_set, seed=self.recipe.seed, shares=self.recipe.data[name].shares)
+            for name, data_set in self.data_sets.items()
+        }
+
+    @property
+    def detector_recipe(self) -> DetectorRecipe:
+        """``[detector]``; UserError where the recipe has none."""
+        if self.recipe.detector is None:
+            raise UserError(f"The recipe {self.recipe.name} has no [detector].")
+        return self.recipe.detector
+
+    @property
+    def classifier_recipe(self) -> ClassifierRecipe:
+        """``[classifier]``; UserError where the recipe has none."""
+        if self.recipe.classifier is None:
+            raise UserError(f"The recipe {self.recipe.name} has no [classifier].")
+        return self.recipe.classifier
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """Of the classifier's labels."""
+        return load_taxonomy(self.recipe.taxonomy)
+
+    @cached_property
+    def schema(self) -> AttributeSchema | None:
+        """Of the attributes that the classifier learns."""
+        name = self.classifier_recipe.attributes
+        return load_schema(name) if name else None
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Of the classifier: those that the recipe names, else those with cells enough in the training data."""
+        recipe = self.classifier_recipe
+        if recipe.labels:
+            return tuple(self.taxonomy.get(label).label for label in recipe.labels)
+        cells = [cell.label for _, picture in self._pictures(CLASSIFIER, "train") for cell in picture.cells]
+        labels = tuple(label for label in self.taxonomy.labels if cells.count(label) >= recipe.least_cells)
+        if len(labels) < 2:
+            raise UserError(
+                f"The training data have cells of {len(labels)} labels of {self.taxonomy.name}; two are needed."
+            )
+        return labels
+
+    def marked(self, part: str) -> MarkedPictures:
+        """Pictures of a part at the detector's scale."""
+        recipe = self.detector_recipe
+        return MarkedPictures.concatenate(
+            [
+                marked_pictures(
+                    getattr(self.splits[name], part),
+                    self.data_sets[name].taxonomy,
+                    recipe.kinds,
+                    recipe.um_per_px,
+                    self.folder / "pixels" / f"{name}-{part}-detector",
+                )
+                for name in self._names(DETECTOR)
+            ]
+        )
+
+    def crops(self, part: str) -> CropSet:
+        """Cells of a part at the classifier's scale."""
+        recipe = self.classifier_recipe
+        return crops_of_pictures(
+            [self._in_taxonomy(name, picture) for name, picture in self._pictures(CLASSIFIER, part)],
+            self.labels,
+            CropShape(recipe.um_per_px, recipe.crop_px, recipe.margin_px),
+            self.folder / "pixels" / f"{part}-classifier",
+            attribute_values=self.schema.values if self.schema else None,
+        )
+
+    def train_detector(self) -> HeatmapNet:
+        """Train the detector, or read the trained one."""
+        recipe, held_back = self.detector_recipe, self.marked("val")
+
+        def validate(network: HeatmapNet) -> float:
+            detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE))
+            return judge_detector(detector, held_back, recipe.kinds, resamples=0).ap50_95.value
+
+        return train_detector(
+            self.marked("train"),
+            Run(self.folder / DETECTOR, every=REPORT_EVERY),
+            recipe.training,
+            kinds=len(recipe.kinds),
+            seed=self.recipe.seed,
+            progress=self.progress,
+            validate=validate if recipe.training.effort.evaluate_every else None,
+        )
+
+    def train_classifier(self) -> ClassifierNetwork:
+        """Train the classifier, or read the trained one."""
+        recipe, held_back = self.classifier_recipe, self.crops("val")
+
+        def validate(network: ClassifierNetwork) -> float:
+            heads = told(Classifier(fold(network), self._classifier_settings(1.0)), held_back)
+            return judge_classes(heads[CLASS_HEAD], held_back, resamples=0).macro_f1.value
+
+        return train_classifier(
+            self.crops("train"),
+            Run(self.folder / CLASSIFIER, every=REPORT_EVERY),
+            recipe.training,
+            seed=self.recipe.seed,
+            progress=self.progress,
+            validate=validate if recipe.training.effort.evaluate_every else None,
+        )
+
+    def tuned_detector(self, network: HeatmapNet) -> Detector:
+        """The folded detector with the score from which recall and precision of the counted cells balance best."""
+        recipe = self.detector_recipe
+        detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE))
+        figures = judge_detector(detector, self.marked("val"), recipe.kinds, resamples=0)
+        return Detector(detector.network, self._detector_settings(round(_counted(figures), 3)))
+
+    def tuned_classifier(self, network: ClassifierNetwork) -> Classifier:
+        """The folded classifier with the temperature that makes its confidences fit frequencies."""
+        held_back = self.crops("val")
+        classifier = Classifier(fold(network), self._classifier_settings(1.0))
+        temperature = fitted_temperature(told(classifier, held_back)[CLASS_HEAD], held_back.classes)
+        return Classifier(classifier.network, self._classifier_settings(temperature))
+
+    def _detector_settings(self, score_threshold: float) -> DetectorSettings:
+        recipe = self.detector_recipe
+        return DetectorSettings(recipe.um_per_px, score_threshold, recipe.largest_um, recipe.duplicate_um)
+
+    def _classifier_settings(self, temperature: float) -> ClassifierSettings:
+        recipe = self.classifier_recipe
+        return ClassifierSettings(
+            recipe.um_per_px,
+            recipe.crop_px,
+            self.labels,
+            temperature,
+            recipe.views,
+            dict(self.schema.values) if self.schema else {},
+        )
+
+    def _names(self, use: str) -> list[str]:
+        names = [name for name, data in self.recipe.data.items() if use in data.use and name in self.data_sets]
+        if not names:
+            raise UserError(f"The recipe {self.recipe.name} has no data for the {use}.")
+        return names
+
+    def _pictures(self, use: str, part: str) -> list[tuple[str, Picture]]:
+        return [(name, picture) for name in self._names(use) for picture in getattr(self.splits[name], part)]
+
+    def _in_taxonomy(self, name: str, picture: Picture) -> Picture:
+        """``picture`` with its labels in the recipe's taxonomy, by the spelling of the data set where they differ."""
+        if self.data_sets[name].taxonomy.name == self.taxonomy.name:
+            return picture
+        known = set(self.taxonomy.labels)
+        cells = tuple(
+            replace(cell, label=cell.label if cell.label in known else self.taxonomy.resolve(cell.raw_label))
+            for cell in picture.cells
+        )
+        return replace(picture, cells=cells)
+
+
+def _counted(figures: BoxFigures) -> float:
+    """The best score of the first kind: the nucleated cells, which are counted."""
+    score = figures.kinds[0].best.score
+    return float(np.clip(score, 0.01, 0.99)) if np.isfinite(score) else UNTUNED_SCORE

@@ -1,0 +1,183 @@
+"""Recipes: what a bundle is made of, as a TOML file that people write and a training obeys.
+
+The tables of the file are the dataclasses below. A key that is not known is refused by name: a misspelt setting that
+is silently left out would train another model than the one that was meant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from marrow_models.classification import VIEWS
+from marrow_models.datasets.options import ReadOptions
+from marrow_models.errors import UserError
+from marrow_models.model_settings import SurveySettings
+from marrow_models.training.classifier import NETWORKS, ClassifierTraining
+from marrow_models.training.detector import DetectorTraining
+from marrow_models.training.loop import PRECISIONS
+from marrow_models.training.pictures import KINDS
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPE = "recipe.toml"
+DETECTOR, CLASSIFIER = "detector", "classifier"
+
+
+@dataclass(frozen=True, slots=True)
+class DataUse:
+    """One data set: ``[data.NAME]``; its path is given on the command line as ``--data NAME=PATH``."""
+
+    layout: str
+    """A name of :data:`marrow_models.datasets.readers.READERS`."""
+    use: tuple[str, ...] = (DETECTOR, CLASSIFIER)
+    """Which networks learn from it."""
+    taxonomy: str | None = None
+    um_per_px: float | None = None
+    um_per_px_by_domain: Mapping[str, float] = field(default_factory=dict)
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of the patients for training, validation and test, where the authors give no split."""
+
+    @property
+    def options(self) -> ReadOptions:
+        """What the reader is told."""
+        return ReadOptions(self.taxonomy, self.um_per_px, tuple(sorted(self.um_per_px_by_domain.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRecipe:
+    """``[detector]``: what is looked for and how that is learned."""
+
+    um_per_px: float
+    training: DetectorTraining
+    kinds: tuple[str, ...] = KINDS[:1]
+    largest_um: float = 40.0
+    duplicate_um: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierRecipe:
+    """``[classifier]``: what is told of a cell and how that is learned."""
+
+    um_per_px: float
+    crop_px: int
+    training: ClassifierTraining
+    margin_px: int = 0
+    views: int = 1
+    labels: tuple[str, ...] = ()
+    """Of the taxonomy; none named: those that occur in the training data."""
+    attributes: str | None = None
+    """Name of a schema of morphology attributes, as ``wbcatt11``."""
+    least_cells: int = 1
+    """A label with fewer cells in the training data is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """The whole file."""
+
+    name: str
+    version: str
+    title: str
+    licence: str
+    taxonomy: str
+    """Of the classifier's labels."""
+    slide_um_per_px: tuple[float, float]
+    """Finest and coarsest slide that the models may read."""
+    data: Mapping[str, DataUse]
+    survey: SurveySettings
+    detector: DetectorRecipe | None = None
+    classifier: ClassifierRecipe | None = None
+    base: str = "phantom"
+    """The bundle that lends what this recipe does not train."""
+    seed: int = 1
+    limits: tuple[str, ...] = ()
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with Marrow."""
+    return tuple(sorted(path.parent.name for path in RECIPES.glob(f"*/{RECIPE}")))
+
+
+def load_recipe(name_or_path: str | Path) -> RecipeFile:
+    """A shipped recipe by its name, or the TOML file at a path.
+
+    Raises
+    ------
+    UserError
+        It is not there, is not TOML, has a key that is not known, lacks one, or holds a value that cannot be.
+    """
+    path = RECIPES / str(name_or_path) / RECIPE
+    if not path.is_file():
+        path = Path(name_or_path)
+        path = path / RECIPE if path.is_dir() else path
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"--config {name_or_path}: no such recipe; shipped are {', '.join(shipped_recipes())}, or give a TOML file."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path.name}: not a TOML file ({error}). Correct it.") from None
+    _refuse_unknown(RecipeFile, content, path.name)
+    try:
+        recipe = TypeAdapter(RecipeFile).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path.name}: {where}: {first['msg']}.") from None
+    _check(recipe, path.name)
+    return recipe
+
+
+def _check(recipe: RecipeFile, where: str) -> None:
+    unknown: list[tuple[str, str, tuple[str, ...]]] = [
+        (f"data.{name}.use", value, (DETECTOR, CLASSIFIER))
+        for name, use in recipe.data.items()
+        for value in use.use
+        if value not in (DETECTOR, CLASSIFIER)
+    ]
+    kinds = recipe.detector.kinds if recipe.detector else ()
+    unknown += [("detector.kinds", kind, KINDS) for kind in kinds if kind not in KINDS]
+    if recipe.classifier and recipe.classifier.training.network not in NETWORKS:
+        unknown.append(("classifier.training.network", recipe.classifier.training.network, tuple(NETWORKS)))
+    for key, value, known in unknown:
+        raise UserError(f"{where}: {key}: {value!r} is none of {', '.join(known)}.")
+    if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network != "ResNet50Crops":
+        raise UserError(f"{where}: classifier.training.start: only a ResNet50Crops starts from published weights.")
+    for role in (recipe.detector, recipe.classifier):
+        effort = role.training.effort if role else None
+        if effort and list(effort.restarts) != sorted({r for r in effort.restarts if 0 < r < effort.steps}):
+            raise UserError(f"{where}: training.effort.restarts must rise and lie between 0 and steps.")
+        if effort and effort.precision not in PRECISIONS:
+            raise UserError(
+                f"{where}: training.effort.precision: {effort.precision!r} is none of {', '.join(PRECISIONS)}."
+            )
+    if recipe.detector and recipe.detector.training.window_px % 8:
+        raise UserError(f"{where}: detector.training.window_px must be a multiple of 8.")
+    if recipe.classifier and recipe.classifier.crop_px % 16:
+        raise UserError(f"{where}: classifier.crop_px must be a multiple of 16.")
+    if recipe.classifier and recipe.classifier.views not in range(1, VIEWS + 1):
+        raise UserError(f"{where}: classifier.views must be from 1 to {VIEWS}.")
+
+
+def _refuse_unknown(kind: Any, content: object, where: str) -> None:
+    """Raise UserError for the first key of ``content`` that the dataclass ``kind`` has no field for."""
+    if not isinstance(content, dict):
+        return
+    if typing.get_origin(kind) is Mapping:
+        for key, value in content.items():
+            _refuse_unknown(typing.get_args(kind)[1], value, f"{where}: {key}")
+        return
+    for option in filter(dataclasses.is_dataclass, (kind, *typing.get_args(kind))):
+        hints = typing.get_type_hints(option)
+        for key, value in content.items():
+            if key not in hints:
+                raise UserError(f"{where}: {key!r} is not known here; known are {', '.join(hints)}.")
+            _refuse_unknown(hints[key], value, f"{where}: {key}")
