@@ -277,6 +277,18 @@ def train_classifier(
     _train(("classifier",), config, data, out, work, device, precision)
 
 
+@train_app.command("diagnosis")
+def train_diagnosis(
+    out: Annotated[Path, typer.Option(help="Folder of the models and figures, one folder a model.")],
+    data: DataOption = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with a table of settings a model.")] = None,
+) -> None:
+    """Train models of tables: aipal (laboratory values), tcga_laml (marrow differential), phantom (counting errors)."""
+    from flows.command_train_diagnosis import train_diagnosis as train
+
+    stdout.print_json(data=train(data=data or [], config=config, out=out, err=stderr))
+
+
 @app.command()
 def evaluate(
     data: DataOption,

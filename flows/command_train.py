@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from marrow_models.training.recipe_file import RecipeFile
 
 ROLES = ("detector", "classifier")
+_DEVICE = re.compile(r"cpu|cuda(:(?P<number>\d+))?", re.ASCII)
+_ABSOLUTE = re.compile(r"(^|=)/.*", re.DOTALL)
 
 
 def parse_data(given: Sequence[str]) -> dict[str, Path]:
@@ -50,6 +53,7 @@ def train(
     """Train the networks ``roles`` of a recipe and write the bundle to ``out``; its main figures."""
     from marrow_models.training.make import make_bundle
 
+    _check_out(out)
     with _workshop(roles, config, data, work, device, precision, err) as workshop:
         bundle, figures = make_bundle(out, workshop, command=_command())
     for name, data_set in workshop.data_sets.items():
@@ -102,6 +106,10 @@ def _workshop(
 
 def _on(recipe: RecipeFile, device: str, precision: str | None) -> RecipeFile:
     """The recipe with its trainings on a device."""
+    from marrow_models.training.loop import PRECISIONS
+
+    if precision is not None and precision not in PRECISIONS:
+        raise UserError(f"--precision {precision!r} is none of {', '.join(PRECISIONS)}.")
 
     def placed(effort: Effort) -> Effort:
         return replace(effort, device=device, precision=precision or effort.precision)
@@ -119,17 +127,27 @@ def _device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    found = _DEVICE.fullmatch(name)
+    if found is None:
+        raise UserError(f"--device {name!r} is none of auto, cpu, cuda, cuda:N.")
+    if name != "cpu" and not torch.cuda.is_available():
         raise UserError(f"--device {name}: PyTorch sees no GPU here. Install its CUDA build: make install TORCH=cuda.")
+    if int(found["number"] or 0) >= max(1, torch.cuda.device_count()):
+        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0.")
     return name
+
+
+def _check_out(out: Path) -> None:
+    """UserError where a bundle would take the place of something else, before anything is trained."""
+    from marrow_models.bundle import METADATA
+
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; give a folder for the bundle.")
+    if out.is_dir() and any(out.iterdir()) and not (out / METADATA).is_file():
+        raise UserError(f"--out {out}: holds something else than a bundle. Give an empty or a new folder.")
 
 
 def _command() -> str:
     """What was typed, with the paths of data and results left out: they are this machine's."""
-    words = [Path(sys.argv[0]).name]
-    for word in sys.argv[1:]:
-        name, equals, value = word.partition("=")
-        words.append(
-            f"{name}=PATH" if equals and Path(value).is_absolute() else "PATH" if Path(word).is_absolute() else word
-        )
-    return shlex.join(words)
+    words = [_ABSOLUTE.sub(r"\1PATH", word) for word in sys.argv[1:]]
+    return shlex.join([Path(sys.argv[0]).name, *words])

@@ -31,6 +31,8 @@ _SUMMARIES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "ap75": lambda precisions: precisions[_AT_75],
 }
 """Name of a figure to how it comes from the precisions at the ten overlaps."""
+_NEARLY = 0.005
+"""Of F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Balance:
     f1: float
     score: float
     """Boxes count from this score; NaN where nothing is right."""
+    steady: float = np.nan
+    """The middle of the scores with nearly this F1: on other pictures a safer choice than the very best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,17 @@ def best_balance(matches: Matches) -> Balance:
         float(hits[best] / marked),
         float(f1[best]),
         float(matches.scores[cuts[best]]),
+        _middle(matches.scores[cuts], f1 >= f1[best] - _NEARLY, best),
     )
+
+
+def _middle(scores: NDArray[np.float64], good: NDArray[np.bool_], best: int) -> float:
+    """The middle of the scores around place ``best`` that are ``good`` without a break."""
+    bad = np.flatnonzero(~good)
+    after, before = bad[bad > best], bad[bad < best]
+    first = int(before[-1]) + 1 if len(before) else 0
+    last = int(after[0]) - 1 if len(after) else len(scores) - 1
+    return float(scores[first] + scores[last]) / 2
 
 
 def _row(kind: str, judged: Judged, place: int, figures: Mapping[str, Estimate]) -> KindRow:

@@ -1,6 +1,7 @@
 """Other views of the same cells: turned, scaled and shifted, in other stains and under other lamps.
 
-Works on a batch at once and on its device. Pixel values stay whole numbers from 0 to 255, as slides have them.
+Works on a batch at once and on its device, in float32 also where the network runs in bfloat16: that holds eight bits,
+too few for places and colours. Pixel values stay whole numbers from 0 to 255, as slides have them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class Variety:
 
     turns: bool = False
     """Any angle, and mirrored. Otherwise the views are as they lie."""
+    exact: float = 0.0
+    """Share of the views that stay on the picture's own pixels: turned by right angles, shifted by whole pixels and not
+    scaled. All others are smoothed by interpolation, and what has seen only those is lost on sharp pictures."""
     log_scale: float = 0.0
     shift_um: float = 0.0
     gain: float = 0.05
@@ -41,6 +45,37 @@ class Variety:
 
 def varied_colours(images: Tensor, variety: Variety, rng: np.random.Generator) -> Tensor:
     """Views of ``images`` (N, 3, H, W) in other colours; values 0 to 255 in and out."""
+    with torch.autocast(images.device.type, enabled=False):
+        return _varied_colours(images, variety, rng)
+
+
+def varied_places(images: Tensor, size_px: int, um_per_px: float, variety: Variety, rng: np.random.Generator) -> Tensor:
+    """Views of ``images`` (N, 3, S, S), turned, scaled and shifted about their centres, (N, 3, size_px, size_px)."""
+    n, side = len(images), images.shape[-1]
+    exact = rng.uniform(size=n) < variety.exact
+    angle = rng.uniform(0, 2 * np.pi, n) if variety.turns else np.zeros(n)
+    angle = np.where(exact, np.round(angle / (np.pi / 2)) * (np.pi / 2), angle)
+    mirror = rng.choice([-1.0, 1.0], n) if variety.turns else np.ones(n)
+    scale = np.where(exact, 1.0, np.exp(rng.normal(0, variety.log_scale, n)))
+    shift_px = rng.normal(0, variety.shift_um / um_per_px, (n, 2))
+    shift = np.where(exact[:, None], np.round(shift_px), shift_px) * (2 / side)
+    # From the view's pixel to the picture's, both from -1 to 1 over their sides.
+    share = size_px / side / scale
+    cos, sin = np.cos(angle) * share, np.sin(angle) * share
+    theta = np.stack(
+        [np.stack([cos * mirror, -sin, shift[:, 0]], axis=1), np.stack([sin * mirror, cos, shift[:, 1]], axis=1)],
+        axis=1,
+    )
+    # Not align_corners: -1 and 1 are the outer edges of the pixels, so that the shares of the sides are right.
+    warp = AffineTransform(
+        (size_px, size_px), normalized=True, padding_mode="border", align_corners=False, reverse_indexing=False
+    )
+    with torch.autocast(images.device.type, enabled=False):
+        warped: Tensor = warp(images, torch.from_numpy(theta.astype(np.float32)).to(images.device))
+    return warped
+
+
+def _varied_colours(images: Tensor, variety: Variety, rng: np.random.Generator) -> Tensor:
     n, device = len(images), images.device
     if variety.log_stain:
         images = _stained(images, np.exp(rng.normal(0.0, variety.log_stain, (n, 3))).astype(np.float32))
@@ -54,27 +89,6 @@ def varied_colours(images: Tensor, variety: Variety, rng: np.random.Generator) -
         noise = torch.randn(images.shape, generator=generator, device=device)
         images = images + noise * float(rng.uniform(0, variety.noise))
     return images.round().clamp(0, WHITE)
-
-
-def varied_places(images: Tensor, size_px: int, um_per_px: float, variety: Variety, rng: np.random.Generator) -> Tensor:
-    """Views of ``images`` (N, 3, S, S), turned, scaled and shifted about their centres, (N, 3, size_px, size_px)."""
-    n = len(images)
-    angle = rng.uniform(0, 2 * np.pi, n) if variety.turns else np.zeros(n)
-    mirror = rng.choice([-1.0, 1.0], n) if variety.turns else np.ones(n)
-    scale = np.exp(rng.normal(0, variety.log_scale, n))
-    shift = rng.normal(0, variety.shift_um / um_per_px, (n, 2)) * (2 / images.shape[-1])
-    # From the view's pixel to the picture's, both from -1 to 1 over their sides.
-    share = size_px / images.shape[-1] / scale
-    cos, sin = np.cos(angle) * share, np.sin(angle) * share
-    theta = np.stack(
-        [np.stack([cos * mirror, -sin, shift[:, 0]], axis=1), np.stack([sin * mirror, cos, shift[:, 1]], axis=1)],
-        axis=1,
-    )
-    warp = AffineTransform(
-        spatial_size=(size_px, size_px), normalized=True, padding_mode="border", reverse_indexing=False
-    )
-    warped: Tensor = warp(images, torch.from_numpy(theta.astype(np.float32)).to(images.device))
-    return warped
 
 
 def _stained(images: Tensor, amounts: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from marrow_models.errors import UserError
 from marrow_models.records import Rect
 from marrow_models.training.array_slide import ArraySlide
 from marrow_models.training.fields import FieldSet
+from marrow_models.training.kept import kept_pixels, stamp
 
 MISSING = -1
 
@@ -95,7 +95,7 @@ def crops_of_pictures(
     *,
     attribute_values: Mapping[str, tuple[str, ...]] | None = None,
 ) -> CropSet:
-    """Cut a crop around every cell of ``pictures`` that has a label among ``labels`` or an attribute.
+    """Cut a crop around every example in ``pictures`` that has a label among ``labels`` or an attribute.
 
     Pixels are kept in ``folder`` and read from there the next time. Raises UserError for a picture whose pixel size
     is not known: cells of another size would be other cells.
@@ -105,8 +105,8 @@ def crops_of_pictures(
     chosen = [
         (picture, cell)
         for picture in pictures
-        for cell in picture.cells
-        if not cell.ignored and (cell.label in known or cell.attributes.keys() & schema.keys())
+        for cell in examples_of(picture)
+        if cell.label in known or cell.attributes.keys() & schema.keys()
     ]
     votes = _votes([cell for _, cell in chosen], known)
     return CropSet(
@@ -127,7 +127,17 @@ def crops_of_pictures(
 def centre_crops(crops: CropSet, part: slice = slice(None)) -> NDArray[np.uint8]:
     """The crops of ``part`` without their margin, (N, crop, crop, 3)."""
     inner = slice(crops.shape.margin_px, crops.shape.margin_px + crops.shape.crop_px)
-    return np.ascontiguousarray(crops.images[part, inner, inner])
+    return np.array(crops.images[part, inner, inner])  # a copy: what lies on disk cannot be written to
+
+
+def examples_of(picture: Picture) -> tuple[MarkedCell, ...]:
+    """What a picture can teach a classifier: its cells less those to be ignored.
+
+    A picture with a class of its own in which nothing is marked is one example, with its centre in the middle.
+    """
+    if picture.label is not None and not picture.cells:
+        return (MarkedCell(picture.label, picture.label),)
+    return tuple(cell for cell in picture.cells if not cell.ignored)
 
 
 def centre_of(picture: Picture, cell: MarkedCell) -> tuple[float, float]:
@@ -139,38 +149,50 @@ def centre_of(picture: Picture, cell: MarkedCell) -> tuple[float, float]:
 
 
 def _pixels(chosen: Sequence[tuple[Picture, MarkedCell]], shape: CropShape, folder: Path) -> NDArray[np.uint8]:
-    """(N, side, side, 3), mapped from a file in ``folder``: a data set may be larger than memory."""
-    origin = hashlib.sha256(repr((shape, [(p.image, p.um_per_px, centre_of(p, c)) for p, c in chosen])).encode())
-    path, mark = folder / "crops.npy", folder / "crops.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == {"origin": origin.hexdigest()}:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
-    mark.unlink(missing_ok=True)
-    size = shape.side_px
+    """(N, side, side, 3), mapped from a file in ``folder``."""
     if not chosen:
         raise UserError("No cell of the data has a label or an attribute that is to be learned.")
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(chosen), size, size, 3))
-    slide: ArraySlide | None = None
-    last: Picture | None = None
-    for index, (picture, cell) in enumerate(chosen):
-        if picture is not last:
-            slide, last = as_slide(picture), picture
-        x, y = (place * slide.um_per_px / shape.um_per_px for place in centre_of(picture, cell))  # type: ignore[union-attr]
-        rect = Rect(round(x) - size // 2, round(y) - size // 2, size, size)
-        out[index] = slide.scaled_region(shape.um_per_px, rect)  # type: ignore[union-attr]
-    out.flush()
-    mark.write_text(json.dumps({"origin": origin.hexdigest()}), encoding="utf-8")
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
+    size = shape.side_px
+
+    def draw(out: NDArray[np.uint8]) -> None:
+        slide: ArraySlide | None = None
+        last: Picture | None = None
+        for index, (picture, cell) in enumerate(chosen):
+            if slide is None or picture is not last:
+                (slide, around_px), last = _with_surroundings(picture, size * shape.um_per_px / 2), picture
+            x, y = ((place + around_px) * slide.um_per_px / shape.um_per_px for place in centre_of(picture, cell))
+            out[index] = slide.scaled_region(
+                shape.um_per_px, Rect(round(x) - size // 2, round(y) - size // 2, size, size)
+            )
+
+    origin = (shape, [(stamp(p.image), p.um_per_px, centre_of(p, c)) for p, c in chosen])
+    return kept_pixels(folder, "crops", origin, (len(chosen), size, size, 3), draw)
+
+
+def _with_surroundings(picture: Picture, reach_um: float) -> tuple[ArraySlide, int]:
+    """The picture, and how many pixels around it are there as well: a part of a slide goes on beyond its edges."""
+    rect = picture.image.rect_px
+    if rect is None:
+        return as_slide(picture), 0
+    around_px = math.ceil(reach_um / um_per_px_of(picture))
+    wider = replace(picture, image=replace(picture.image, rect_px=rect.expanded(around_px)))
+    return as_slide(wider), around_px
 
 
 def as_slide(picture: Picture) -> ArraySlide:
     """The picture as something that regions are read from at any scale; UserError without a pixel size."""
-    if picture.um_per_px is None:
-        raise UserError(
-            f"{picture.image.name}: the data set does not state the pixel size. Give um_per_px for it in the "
-            "configuration, [data.NAME]."
-        )
-    return ArraySlide(read_image(picture.image), picture.um_per_px)
+    return ArraySlide(read_image(picture.image), um_per_px_of(picture))
+
+
+def um_per_px_of(picture: Picture) -> float:
+    """The pixel size; UserError that says where to give it, for a picture of which it is not known."""
+    if picture.um_per_px is not None:
+        return picture.um_per_px
+    given = f"um_per_px_by_domain.{picture.domain} (or um_per_px)" if picture.domain else "um_per_px"
+    raise UserError(
+        f"{picture.image.name}: the data set does not state the pixel size. Give {given} for it in the "
+        "configuration, [data.NAME]."
+    )
 
 
 def _votes(cells: Sequence[MarkedCell], known: Mapping[str, int]) -> NDArray[np.float32] | None:

@@ -138,6 +138,7 @@ def view_of(
     """A window of a picture, scaled, placed and turned by chance, and what the network should say of it."""
     size = training.window_px
     factor = float(np.exp(rng.normal(0, training.variety.log_scale))) if training.variety.log_scale else 1.0
+    factor = 1.0 if training.variety.exact and rng.uniform() < training.variety.exact else factor
     image = np.asarray(pictures.images[index])
     if factor != 1.0:
         image = rescaled(image, 1 / factor)

@@ -22,7 +22,7 @@ from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import fold
 from marrow_models.taxonomy import Taxonomy, load_taxonomy
 from marrow_models.training.classifier import ClassifierNetwork, train_classifier
-from marrow_models.training.crops import CropSet, CropShape, crops_of_pictures
+from marrow_models.training.crops import CropSet, CropShape, crops_of_pictures, examples_of
 from marrow_models.training.detector import train_detector
 from marrow_models.training.loop import Run, Step
 from marrow_models.training.measure import fitted_temperature, judge_classes, judge_detector, told
@@ -102,7 +102,8 @@ class Workshop:
         recipe = self.classifier_recipe
         if recipe.labels:
             return tuple(self.taxonomy.get(label).label for label in recipe.labels)
-        cells = [cell.label for _, picture in self._pictures(CLASSIFIER, "train") for cell in picture.cells]
+        pictures = [self._in_taxonomy(*chosen) for chosen in self._pictures(CLASSIFIER, "train")]
+        cells = [cell.label for picture in pictures for cell in examples_of(picture)]
         labels = tuple(label for label in self.taxonomy.labels if cells.count(label) >= recipe.least_cells)
         if len(labels) < 2:
             raise UserError(

@@ -107,18 +107,14 @@ class Run:
                 device.type, dtype=PRECISIONS[effort.precision], enabled=PRECISIONS[effort.precision] is not None
             ):
                 value = loss(shared, generator)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-            optimiser.step()
             losses.append(float(value.detach()))
-            state["step"] = number + 1
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(f"the loss is not finite at step {number + 1}: use a smaller learning rate")
+            _descend(network, optimiser, value)
+            state["step"] = number + 1
             last = number + 1 == effort.steps
-            look = validate is not None and effort.evaluate_every > 0
             figure = None
-            if look and validate is not None and ((number + 1) % effort.evaluate_every == 0 or last):
+            if validate is not None and effort.evaluate_every and ((number + 1) % effort.evaluate_every == 0 or last):
                 figure = self._look(network, validate, state)
             if (number + 1) % self._every == 0 or last or figure is not None:
                 step = Step(number + 1, effort.steps, float(np.mean(losses)), figure)
@@ -128,17 +124,24 @@ class Run:
                     progress(step)
         round_activations(network, on=True)
         best = self.folder / "best.safetensors"
-        if validate is not None and best.exists():
+        if rank == 0 and validate is not None and best.exists():
             network.load_state_dict(load_file(best))
+        for tensor in network.state_dict().values():
+            _from_first(tensor)
         network.to("cpu")
 
     def _look(self, network: nn.Module, validate: Callable[[], float], state: dict[str, Any]) -> float:
-        round_activations(network, on=True)
-        network.eval()
-        with torch.inference_mode():
-            figure = float(validate())
-        network.train()
-        if state["best"] is None or figure > state["best"]:
+        """Validate in the first process; all go on with its figure, so that all give up together or none does."""
+        found = torch.zeros(1, dtype=torch.float64, device=next(network.parameters()).device)
+        if _rank() == 0:
+            round_activations(network, on=True)
+            network.eval()
+            with torch.inference_mode():
+                figure = float(validate())
+            found.fill_(figure)
+            network.train()
+        figure = float(_from_first(found))
+        if np.isfinite(figure) and (state["best"] is None or figure > state["best"]):
             state["best"], state["since"] = figure, 0
             if _rank() == 0:
                 _save_tensors(self.folder / "best.safetensors", dict(network.state_dict()))
@@ -197,12 +200,26 @@ def share_of_batch(batch: int) -> int:
     return max(1, batch // distributed.get_world_size()) if distributed.is_initialized() else batch
 
 
+def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, value: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+
+
 def _gave_up(state: dict[str, Any], effort: Effort) -> bool:
     return bool(effort.patience and state["since"] >= effort.patience)
 
 
 def _rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _from_first(tensor: Tensor) -> Tensor:
+    """``tensor``, overwritten by that of the first process: normalisation, for one, counts in each on its own."""
+    if distributed.is_initialized():
+        distributed.broadcast(tensor, 0)
+    return tensor
 
 
 def _shared(network: nn.Module) -> nn.Module:

@@ -44,6 +44,8 @@ class Figures:
     boxes: BoxFigures | None = None
     classes: ClassFigures | None = None
     attributes: AttributeFigures | None = None
+    taxonomy: str | None = None
+    """Of the labels of ``classes``."""
 
     def in_short(self) -> dict[str, object]:
         """The main figures, rounded, for a bundle's metadata and for the terminal."""
@@ -54,6 +56,7 @@ class Figures:
         if self.classes:
             short |= {name: _rounded(getattr(self.classes, name).value) for name in ("accuracy", "macro_f1", "auc")}
             short |= {"labels": list(self.classes.labels), "confusion": self.classes.confusion.tolist()}
+            short |= {"taxonomy": self.taxonomy} if self.taxonomy else {}
         if self.attributes:
             short |= {"attribute_accuracy": _rounded(self.attributes.mean_accuracy.value)}
             short |= {"attribute_f1": _rounded(self.attributes.mean_macro_f1.value)}
@@ -120,7 +123,7 @@ def measured(workshop: Workshop, detector: Detector | None, classifier: Classifi
             classes = judge_classes(heads[CLASS_HEAD], crops, seed=seed)
         if workshop.schema and any((values != MISSING).any() for values in crops.attributes.values()):
             attributes = judge_attributes(heads, crops, workshop.schema, seed=seed)
-    return Figures(boxes, classes, attributes)
+    return Figures(boxes, classes, attributes, workshop.recipe.taxonomy)
 
 
 def write_figures(

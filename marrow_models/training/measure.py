@@ -25,6 +25,9 @@ from marrow_models.training.pictures import MarkedPictures
 LOWEST_SCORE = 0.02
 """Boxes below add nothing to a precision-recall curve that anybody would use."""
 _BATCH = 64
+_TILE_PX = 256
+"""Tiles do not change what is found, but a network that is hardly trained finds something at every place: looking for
+doubles among all of a large picture would need more memory than there is."""
 
 
 def judge_detector(
@@ -58,8 +61,7 @@ def listening(detector: Detector) -> Detector:
 def boxes_in(detector: Detector, image: NDArray[np.uint8]) -> BoxGuess:
     """What ``detector`` finds in a picture (H, W, 3) at its own scale; corners in pixels, clipped to the picture."""
     height, width, _ = image.shape
-    side = -(-max(height, width) // 8) * 8
-    found = detector.detect(ArraySlide(image, detector.settings.um_per_px), Rect(0, 0, width, height), tile_px=side)
+    found = detector.detect(ArraySlide(image, detector.settings.um_per_px), Rect(0, 0, width, height), tile_px=_TILE_PX)
     x, y, half_width, half_height = (part / SUBPIXELS for part in (found.x, found.y, found.width / 2, found.height / 2))
     corners = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1)
     return BoxGuess(corners.clip(0, [width, height, width, height]), found.kind, found.score)

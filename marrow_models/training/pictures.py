@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,9 @@ from marrow_models.errors import UserError
 from marrow_models.pyramid.scale import resampled
 from marrow_models.records import Rect
 from marrow_models.taxonomy import Taxonomy
-from marrow_models.training.crops import as_slide
+from marrow_models.training.crops import as_slide, um_per_px_of
 from marrow_models.training.fields import FieldSet
+from marrow_models.training.kept import kept_pixels, stamp
 
 KINDS = ("nucleated", "erythrocyte", "platelet")
 """What a detector can tell apart; an object's class says which it is."""
@@ -179,21 +178,17 @@ def _outside(picture: Picture) -> list[tuple[float, float, float, float]]:
 
 
 def _pixels(pictures: Sequence[Picture], um_per_px: float, folder: Path) -> list[NDArray[np.uint8]]:
-    """The pictures at a scale, mapped from one file in ``folder``: a data set may be larger than memory."""
+    """The pictures at a scale, mapped from one file in ``folder``."""
     sides = [_size_at(picture, um_per_px) for picture in pictures]
-    origin = hashlib.sha256(repr((um_per_px, [(p.image, p.um_per_px) for p in pictures])).encode()).hexdigest()
-    path, mark = folder / "pictures.npy", folder / "pictures.json"
-    folder.mkdir(parents=True, exist_ok=True)
     starts = np.concatenate([[0], np.cumsum([height * width * 3 for height, width in sides])])
-    if not mark.exists() or json.loads(mark.read_text(encoding="utf-8")) != {"origin": origin}:
-        mark.unlink(missing_ok=True)
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(int(starts[-1]),))
+
+    def draw(out: NDArray[np.uint8]) -> None:
         for picture, (height, width), start in zip(pictures, sides, starts, strict=False):
             pixels = as_slide(picture).scaled_region(um_per_px, Rect(0, 0, width, height))
             out[start : start + pixels.size] = pixels.ravel()
-        out.flush()
-        mark.write_text(json.dumps({"origin": origin}), encoding="utf-8")
-    flat = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    origin = (um_per_px, [(stamp(picture.image), picture.um_per_px) for picture in pictures])
+    flat = kept_pixels(folder, "pictures", origin, (int(starts[-1]),), draw)
     return [
         flat[start : start + height * width * 3].reshape(height, width, 3)
         for (height, width), start in zip(sides, starts, strict=False)
@@ -201,10 +196,5 @@ def _pixels(pictures: Sequence[Picture], um_per_px: float, folder: Path) -> list
 
 
 def _size_at(picture: Picture, um_per_px: float) -> tuple[int, int]:
-    if picture.um_per_px is None:
-        raise UserError(
-            f"{picture.image.name}: the data set does not state the pixel size. Give um_per_px for it in the "
-            "configuration, [data.NAME]."
-        )
-    scale = picture.um_per_px / um_per_px
+    scale = um_per_px_of(picture) / um_per_px
     return max(1, int(np.ceil(picture.height_px * scale))), max(1, int(np.ceil(picture.width_px * scale)))

@@ -22,7 +22,7 @@ from marrow_models.errors import UserError
 from marrow_models.model_settings import SurveySettings
 from marrow_models.training.classifier import NETWORKS, ClassifierTraining
 from marrow_models.training.detector import DetectorTraining
-from marrow_models.training.loop import PRECISIONS
+from marrow_models.training.loop import PRECISIONS, Effort
 from marrow_models.training.pictures import KINDS
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -151,20 +151,80 @@ def _check(recipe: RecipeFile, where: str) -> None:
         raise UserError(f"{where}: {key}: {value!r} is none of {', '.join(known)}.")
     if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network != "ResNet50Crops":
         raise UserError(f"{where}: classifier.training.start: only a ResNet50Crops starts from published weights.")
-    for role in (recipe.detector, recipe.classifier):
-        effort = role.training.effort if role else None
-        if effort and list(effort.restarts) != sorted({r for r in effort.restarts if 0 < r < effort.steps}):
-            raise UserError(f"{where}: training.effort.restarts must rise and lie between 0 and steps.")
-        if effort and effort.precision not in PRECISIONS:
-            raise UserError(
-                f"{where}: training.effort.precision: {effort.precision!r} is none of {', '.join(PRECISIONS)}."
-            )
-    if recipe.detector and recipe.detector.training.window_px % 8:
-        raise UserError(f"{where}: detector.training.window_px must be a multiple of 8.")
-    if recipe.classifier and recipe.classifier.crop_px % 16:
-        raise UserError(f"{where}: classifier.crop_px must be a multiple of 16.")
-    if recipe.classifier and recipe.classifier.views not in range(1, VIEWS + 1):
-        raise UserError(f"{where}: classifier.views must be from 1 to {VIEWS}.")
+    for broken, rule in (*_rules(recipe), *_detector_rules(recipe.detector), *_classifier_rules(recipe.classifier)):
+        if broken:
+            raise UserError(f"{where}: {rule}.")
+
+
+Rules = list[tuple[bool, str]]
+"""Whether a rule is broken, and the rule in words."""
+
+
+def _rules(recipe: RecipeFile) -> Rules:
+    finest, coarsest = recipe.slide_um_per_px
+    sizes = [
+        (name, size)
+        for name, use in recipe.data.items()
+        for size in (use.um_per_px, *use.um_per_px_by_domain.values())
+        if size is not None
+    ]
+    return [
+        (not 0 < finest < coarsest, "slide_um_per_px must be the finest and the coarsest pixel size, both above 0"),
+        *((size <= 0, f"data.{name}: um_per_px must be above 0") for name, size in sizes),
+    ]
+
+
+def _detector_rules(recipe: DetectorRecipe | None) -> Rules:
+    if recipe is None:
+        return []
+    training = recipe.training
+    return [
+        (recipe.um_per_px <= 0, "detector.um_per_px must be above 0"),
+        # The first kind is the one that is classified and counted.
+        (recipe.kinds[:1] != KINDS[:1], f"detector.kinds must begin with {KINDS[0]!r}"),
+        (len(set(recipe.kinds)) < len(recipe.kinds), "detector.kinds must name each kind once"),
+        (min(recipe.largest_um, recipe.duplicate_um) <= 0, "detector.largest_um and duplicate_um must be above 0"),
+        (training.window_px < 8 or training.window_px % 8 > 0, "detector.training.window_px must be a multiple of 8"),
+        (
+            (len(training.planes), len(training.blocks)) != (3, 2),
+            "detector.training.planes must be three numbers and blocks two",
+        ),
+        *_effort_rules("detector", training.effort),
+    ]
+
+
+def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
+    if recipe is None:
+        return []
+    training = recipe.training
+    return [
+        (recipe.um_per_px <= 0, "classifier.um_per_px must be above 0"),
+        (recipe.crop_px < 16 or recipe.crop_px % 16 > 0, "classifier.crop_px must be a multiple of 16"),
+        (recipe.margin_px < 0, "classifier.margin_px must not be below 0"),
+        (recipe.views not in range(1, VIEWS + 1), f"classifier.views must be from 1 to {VIEWS}"),
+        (
+            len(training.planes) != len(training.blocks) + 1,
+            "classifier.training.planes must be one number more than blocks",
+        ),
+        *_effort_rules("classifier", training.effort),
+    ]
+
+
+def _effort_rules(role: str, effort: Effort) -> Rules:
+    key = f"{role}.training.effort"
+    rising = sorted({step for step in effort.restarts if 0 < step < effort.steps})
+    return [
+        (min(effort.steps, effort.batch) < 1, f"{key}: steps and batch must be 1 or more"),
+        (effort.learning_rate <= 0, f"{key}.learning_rate must be above 0"),
+        (not 0 <= effort.rounded_from <= 1, f"{key}.rounded_from must be from 0 to 1"),
+        (min(effort.evaluate_every, effort.patience) < 0, f"{key}: evaluate_every and patience must not be below 0"),
+        (effort.patience > 0 and not effort.evaluate_every, f"{key}.patience needs evaluate_every"),
+        (list(effort.restarts) != rising, f"{key}.restarts must rise and lie between 0 and steps"),
+        (
+            effort.precision not in PRECISIONS,
+            f"{key}.precision: {effort.precision!r} is none of {', '.join(PRECISIONS)}",
+        ),
+    ]
 
 
 def _refuse_unknown(kind: Any, content: object, where: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from marrow_models.errors import Reason, UserError, WarehouseError
 from tests.unit.store_house.factories import (
+    ATTRIBUTES,
     begin_night,
     diagnosis_record,
     finish_slide,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     with open_warehouse(tmp_path / "home" / "marrow.duckdb") as opened:
         begin_night(opened)
-        finish_slide(opened)
+        finish_slide(opened, attributes=ATTRIBUTES)
         load_diagnosis(opened, diagnosis_record())
         yield opened
 
@@ -84,6 +85,7 @@ def test_every_view_answers_the_same_as_in_the_warehouse(warehouse: Warehouse, f
         assert night_table(database, "night-1") == night_table(warehouse, "night-1")
         assert pooled_counts(database, "p1", "m1") == pooled_counts(warehouse, "p1", "m1")
     assert published.rows["cells"] == 12
+    assert published.rows["cell_attributes"] == 24
 
 
 def test_every_public_table_is_copied_whole(warehouse: Warehouse, folder: Path) -> None:

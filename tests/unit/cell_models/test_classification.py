@@ -1,15 +1,18 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marrow_models.classification import Classifier
-from marrow_models.errors import Reason, SlideRefused
+from marrow_models.errors import BundleError, Reason, SlideRefused
+from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lattice import fold
 from marrow_models.training.array_slide import ArraySlide
-from tests.unit.cell_models.factories import CLASSIFIER, LABELS, crop_net, picture, slide
+from tests.unit.cell_models.factories import CLASSIFIER, LABELS, crop_net, lively, picture, slide
 
 
 def classifier(**changes):
@@ -59,10 +62,7 @@ def test_probabilities_add_up_to_one():
 
 
 def test_without_cells_there_are_no_rows():
-    assert probabilities(slide(1), np.zeros(0), np.zeros(0), batch_size=8).shape == (
-        0,
-        len(LABELS),
-    )
+    assert probabilities(slide(1), np.zeros(0), np.zeros(0), batch_size=8).shape == (0, len(LABELS))
 
 
 def test_the_crop_is_centred_on_the_cell():
@@ -97,3 +97,76 @@ def test_scores_that_are_no_numbers_refuse_the_slide():
     with pytest.raises(SlideRefused) as refused:
         Classifier(network, CLASSIFIER).classify(slide(1), *places(1, 2), batch_size=2)
     assert refused.value.reason is Reason.MODEL_OUTPUT
+
+
+VALUES = {"cell_size": ("small", "big"), "granule_colour": ("nil", "pink", "red", "purple")}
+
+
+@functools.cache
+def attribute_network():
+    """A network that was never trained, with heads for ``VALUES`` beside the class."""
+    torch.manual_seed(4)
+    heads = {"cell_class": len(LABELS)} | {name: len(values) for name, values in VALUES.items()}
+    return fold(lively(CropNet(heads, planes=(4, 8, 8), blocks=(1, 1))))
+
+
+def with_attributes(**changes):
+    return Classifier(attribute_network(), dataclasses.replace(CLASSIFIER, **({"attributes": VALUES} | changes)))
+
+
+def test_a_classifier_without_attributes_tells_none():
+    assert classifier().classify(slide(1), *places(1, 5), batch_size=5).attributes == {}
+
+
+def test_every_attribute_is_told_of_every_cell():
+    told = with_attributes().classify(slide(1), *places(1, 30), batch_size=7)
+    assert list(told.attributes) == list(VALUES)
+    for name, values in VALUES.items():
+        chances = told.attributes[name]
+        assert (chances.shape, chances.dtype) == ((30, len(values)), np.float32)
+        assert np.allclose(chances.sum(axis=1), 1, atol=3e-6)
+        assert len({tuple(row) for row in chances.tolist()}) > 20
+
+
+def test_attributes_change_no_class():
+    x, y = places(2, 25)
+    both = with_attributes().classify(slide(2), x, y, batch_size=9)
+    told = with_attributes(attributes={}).classify(slide(2), x, y, batch_size=9)
+    assert np.array_equal(told.probabilities, both.probabilities)
+    assert told.attributes == {}
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=st.integers(1, 40))
+def test_no_batch_size_changes_an_attribute(batch):
+    x, y = places(6, 23)
+    expected, told = (with_attributes().classify(slide(3), x, y, batch_size=size).attributes for size in (64, batch))
+    assert all(np.array_equal(told[name], expected[name]) for name in VALUES)
+
+
+def test_the_temperature_is_that_of_the_class_alone():
+    x, y = places(3, 20)
+    cold, hot = (with_attributes(temperature=t).classify(slide(3), x, y, batch_size=20) for t in (0.5, 4.0))
+    assert not np.array_equal(cold.probabilities, hot.probabilities)
+    assert all(np.array_equal(cold.attributes[name], hot.attributes[name]) for name in VALUES)
+
+
+def test_without_cells_attributes_have_no_rows():
+    told = with_attributes().classify(slide(1), np.zeros(0), np.zeros(0), batch_size=8)
+    assert {name: chances.shape for name, chances in told.attributes.items()} == {
+        "cell_size": (0, 2),
+        "granule_colour": (0, 4),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attributes": {"vacuoles": ("no", "yes")}},
+        {"attributes": {"cell_size": ("small", "medium", "big")}},
+        {"labels": LABELS[:2]},
+    ],
+)
+def test_a_network_that_is_not_the_one_of_its_settings_is_refused(changes):
+    with pytest.raises(BundleError, match="has no head"):
+        with_attributes(**changes).classify(slide(1), *places(1, 2), batch_size=2)

@@ -5,7 +5,7 @@ import pytest
 
 from marrow_models.errors import UserError
 from marrow_models.training import fields as module
-from marrow_models.training.classifier import centre_crops, crops_of
+from marrow_models.training.crops import CropShape, centre_crops, crops_of
 from marrow_models.training.fields import FieldSet, make_fields
 
 
@@ -64,7 +64,7 @@ def field_set(boxes, labels):
 
 
 def test_a_crop_is_centred_on_its_cell_as_in_the_analysis():
-    crops = crops_of(field_set([[90, 60, 110, 90]], ("a",)), ("a",), crop_px=40)
+    crops = crops_of(field_set([[90, 60, 110, 90]], ("a",)), ("a",), CropShape(0.25, 40))
     centre = centre_crops(crops)[0]
     assert centre.shape == (40, 40, 3)
     # Row 75, column 100 of the field: the pixel after the middle, as the classifier cuts it.
@@ -73,10 +73,10 @@ def test_a_crop_is_centred_on_its_cell_as_in_the_analysis():
 
 def test_cells_of_unknown_labels_or_cut_by_the_border_are_left_out():
     boxes = [[90, 60, 110, 90], [0, 60, 20, 90], [50, 50, 70, 70], [180, 100, 200, 120]]
-    crops = crops_of(field_set(boxes, ("a", "a", "other", "b")), ("b", "a"), crop_px=40)
+    crops = crops_of(field_set(boxes, ("a", "a", "other", "b")), ("b", "a"), CropShape(0.25, 40))
     assert crops.classes.tolist() == [1]
 
 
 def test_beyond_the_field_a_crop_is_white():
-    crops = crops_of(field_set([[2, 90, 12, 110]], ("a",)), ("a",), crop_px=40)
+    crops = crops_of(field_set([[2, 90, 12, 110]], ("a",)), ("a",), CropShape(0.25, 40))
     assert (centre_crops(crops)[0, :, 0] == 255).all()

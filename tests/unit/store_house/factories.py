@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marrow_models.records import CellTable, Field, Rect
+from marrow_models.records import CellAttribute, CellTable, Field, Rect
 from warehouse.dimensions import store_model, store_patient
 from warehouse.ledger import State, record
 from warehouse.load import load_slide
@@ -26,10 +26,13 @@ from warehouse.records import (
 from warehouse.runs import start_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from warehouse.connection import Warehouse
 
 LABELS = ("blast", "erythroblast", "lymphocyte", "smudge")
 START = datetime(2026, 11, 21, 1, 30, tzinfo=UTC)
+ATTRIBUTES = {"cell_size": ("small", "medium", "large"), "vacuoles": ("absent", "large")}
 UM_PER_PX = 0.25
 WAY = (State.DISCOVERED, State.INGESTED, State.SURVEYED, State.ANALYSED, State.VALIDATED, State.LOADED, State.DONE)
 
@@ -71,7 +74,9 @@ def model_record(digest: str = "m1", **changes: object) -> ModelRecord:
     )
 
 
-def cell_table(count: int = 12, *, seed: int = 1, fields: int = 2) -> CellTable:
+def cell_table(
+    count: int = 12, *, seed: int = 1, fields: int = 2, attributes: Mapping[str, tuple[str, ...]] | None = None
+) -> CellTable:
     """``count`` cells in rows of fields 250 um wide, side by side; none shares its centre with another."""
     rng = np.random.default_rng(seed)
     field_id = np.arange(count) % fields
@@ -86,6 +91,10 @@ def cell_table(count: int = 12, *, seed: int = 1, fields: int = 2) -> CellTable:
         field_id=field_id.astype(np.int32),
         near_missing=np.zeros(count, bool),
         labels=LABELS,
+        attributes={
+            name: CellAttribute.of(values, rng.dirichlet(np.full(len(values), 0.5), count).astype(np.float32))
+            for name, values in (attributes or {}).items()
+        },
     )
     return CellTable.concatenate([table], LABELS)
 
@@ -95,7 +104,10 @@ def analysis_record(cells: CellTable, result_key: str = "k1", *, fields: int = 2
         FieldRecord(Field(i, Rect(i * 1000, 0, 1000, 1000), 5.0, 0.9), int((cells.field_id == i).sum()))
         for i in range(fields)
     )
-    whole = AnalysisRecord(result_key, "s1", "m1", "g1", "night-1", len(cells), fields * 250.0 * 250.0, 1.5, found)
+    told = {name: attribute.values for name, attribute in cells.attributes.items()}
+    whole = AnalysisRecord(
+        result_key, "s1", "m1", "g1", "night-1", len(cells), fields * 250.0 * 250.0, 1.5, found, told
+    )
     return replace(whole, **changes)
 
 
@@ -142,10 +154,17 @@ def begin_night(warehouse: Warehouse, run_id: str = "night-1") -> None:
     store_patient(warehouse, patient_record())
 
 
-def finish_slide(warehouse: Warehouse, slide_id: str = "s1", *, run_id: str = "night-1", count: int = 12) -> CellTable:
-    """Take a slide from the inbox to done, with ``count`` cells."""
+def finish_slide(
+    warehouse: Warehouse,
+    slide_id: str = "s1",
+    *,
+    run_id: str = "night-1",
+    count: int = 12,
+    attributes: Mapping[str, tuple[str, ...]] | None = None,
+) -> CellTable:
+    """Take a slide from the inbox to done, with ``count`` cells and the morphology that the model tells of them."""
     walk(warehouse, slide_id, run_id=run_id, until=State.VALIDATED)
-    cells = cell_table(count)
+    cells = cell_table(count, attributes=attributes)
     load_slide(
         warehouse,
         slide_record(slide_id),

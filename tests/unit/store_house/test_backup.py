@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from marrow_models.errors import UserError, WarehouseError
-from tests.unit.store_house.factories import START, everything, finish_slide
+from tests.unit.store_house.factories import ATTRIBUTES, START, everything, finish_slide
 from warehouse.backup import backup, backups, restore, verify
 from warehouse.connection import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLES = ("dim_slide", "fact_analysis", "fact_cell", "ledger_event", "dim_run")
+TABLES = ("dim_slide", "fact_analysis", "fact_cell", "fact_cell_attribute", "ledger_event", "dim_run")
 
 
 def test_a_backup_brings_back_every_row(warehouse: Warehouse, tmp_path: Path) -> None:
-    finish_slide(warehouse)
+    finish_slide(warehouse, attributes=ATTRIBUTES)
     kept = everything(warehouse, *TABLES)
+    assert len(kept["fact_cell_attribute"]) == 24
     saved = backup(warehouse, tmp_path / "backups")
     finish_slide(warehouse, "s2")
     elsewhere = tmp_path / "other" / "marrow.duckdb"

@@ -42,6 +42,8 @@ def test_the_promised_columns_are_there_in_their_order(warehouse: Warehouse) -> 
         "slides": ["slide_id", "patient_id", "state", "reason"],
         "cells": ["slide_id", "cell_id", "x_um", "y_um", "width_um", "height_um", "cell_class", "confidence"],
         "cell_counts": ["slide_id", "patient_id", "cell_class", "cells", "percent"],
+        "cell_attributes": ["slide_id", "patient_id", "cell_id", "attribute", "value", "confidence"],
+        "attribute_counts": ["slide_id", "patient_id", "cell_class", "attribute", "value", "cells", "percent"],
         "patient_diagnoses": ["patient_id", "diagnosis", "probability", "status", "reasons"],
         "differentials": ["patient_id", "category", "cells", "percent", "low", "high"],
     }

@@ -1,0 +1,258 @@
+"""Every shipped recipe: from data in its published layout to a bundle and its figures, in a few steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marrow_models.bundle import load_bundle, shipped_bundles
+from marrow_models.datasets.attributes import load_schema
+from marrow_models.datasets.readers import READERS
+from marrow_models.errors import UserError
+from marrow_models.networks.loading import load_networks
+from marrow_models.taxonomy import load_taxonomy
+from marrow_models.training.from_recipe import Workshop
+from marrow_models.training.judge import judging_workshop, measured_bundle
+from marrow_models.training.make import make_bundle
+from marrow_models.training.recipe_file import (
+    CLASSIFIER,
+    DETECTOR,
+    RECIPES,
+    ClassifierRecipe,
+    DetectorRecipe,
+    RecipeFile,
+    load_recipe,
+    shipped_recipes,
+)
+from tests.layouts import oi_pbc
+from tests.layouts.drawing import write_picture, write_text, yolo_line
+
+STEPS = 3
+FORMS = {"marrow33": ({"form": "dicom"}, {"form": "csv", "slides": "mrxs"})}
+"""The forms in which the data of a recipe are published, where there are several."""
+ENOUGH = {"marrow_pediatric": {"patients": 5, "cells": 30}, "phantom": {"patients": 8}}
+"""Patients for three parts, where the small data set of a layout has fewer."""
+PBC = {"train": ("BA_1", "EO_2", "LY_3"), "val": ("BA_4", "EO_5"), "test": ("BA_6", "LY_7")}
+"""Pictures of Acevedo and OI-PBC with classes that all parts share."""
+NARROW_PX = 32
+"""Side of the crops of a ResNet-50 here: at its own it takes seconds a step."""
+
+each_recipe = pytest.mark.parametrize("name", shipped_recipes())
+each_form = pytest.mark.parametrize(
+    ("name", "form"),
+    [pytest.param(n, form, id=form.get("form", n)) for n in shipped_recipes() for form in FORMS.get(n, ({},))],
+)
+
+
+def layout(name: str):
+    return import_module(f"tests.layouts.{name}")
+
+
+def roles_of(recipe: RecipeFile) -> tuple[str, ...]:
+    return tuple(role for role in (DETECTOR, CLASSIFIER) if getattr(recipe, role) is not None)
+
+
+def lowered(recipe: RecipeFile) -> RecipeFile:
+    """The recipe but for its effort and the width of its networks; pixel sizes where the user has to give them."""
+    data = {
+        name: replace(use, um_per_px_by_domain=dict(layout(use.layout).OPTIONS.um_per_px_by_domain))
+        for name, use in recipe.data.items()
+    }
+    detector, classifier = recipe.detector, recipe.classifier
+    return replace(
+        recipe,
+        base="phantom",
+        data=data,
+        detector=detector and lowered_detector(detector),
+        classifier=classifier and lowered_classifier(classifier),
+    )
+
+
+def lowered_effort(effort):
+    looks = STEPS if effort.evaluate_every else 0
+    return replace(effort, steps=STEPS, batch=4, precision="float32", restarts=(), evaluate_every=looks)
+
+
+def lowered_detector(detector: DetectorRecipe) -> DetectorRecipe:
+    training = replace(
+        detector.training,
+        effort=lowered_effort(detector.training.effort),
+        planes=(16, 16, 16),
+        blocks=(1, 1),
+        window_px=64,
+    )
+    return replace(detector, training=training)
+
+
+def lowered_classifier(classifier: ClassifierRecipe) -> ClassifierRecipe:
+    training = replace(
+        classifier.training, effort=lowered_effort(classifier.training.effort), planes=(16, 16, 16), blocks=(1, 1)
+    )
+    narrow = {"crop_px": NARROW_PX} if training.network == "ResNet50Crops" else {}
+    return replace(classifier, training=training, least_cells=1, **narrow)
+
+
+def written(recipe: RecipeFile, folder: Path, **form: str) -> dict[str, Path]:
+    """A small data set for each that the recipe asks for."""
+    paths = {}
+    for name, use in recipe.data.items():
+        (folder / name).mkdir(parents=True)
+        write = write_flat_fields if use.layout == "txl_pbc" else layout(use.layout).write
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(oi_pbc, "FILES", PBC)
+            paths[name] = write(folder / name, **ENOUGH.get(use.layout, {}), **form)
+    return paths
+
+
+def write_flat_fields(folder: Path) -> Path:
+    """The layout of TXL-PBC without a split, as the fields of Raabin lie in it."""
+    for number in range(6):
+        write_picture(folder / "images" / f"{number}.jpg", 120, 120, seed=number)
+        boxes = ((0, (40, 40, 80, 80)), (1, (2, 20 + number, 32, 50)), (2, (100, 100, 108, 110)))
+        lines = [yolo_line(index, box, 120, 120) for index, box in boxes]
+        write_text(folder / "labels" / f"{number}.txt", "\n".join(lines))
+    return folder
+
+
+@each_recipe
+def test_a_recipe_loads_and_names_what_there_is(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert {use.layout for use in recipe.data.values()} <= READERS.keys()
+    assert {role for use in recipe.data.values() for role in use.use} == set(roles_of(recipe))
+    assert set(recipe.classifier.labels if recipe.classifier else ()) <= set(load_taxonomy(recipe.taxonomy).labels)
+    assert recipe.limits
+
+
+@each_recipe
+def test_the_base_of_a_recipe_is_shipped(name):
+    assert load_recipe(name).base in shipped_bundles()
+
+
+@each_recipe
+def test_the_page_of_a_recipe_has_the_commands_for_all_of_its_data(name):
+    page = (RECIPES / name / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in page.splitlines() if "marrow " in line]
+    assert any(f"--config {name}" in line for line in commands)
+    for data in load_recipe(name).data:
+        assert f"--data {data}=" in page
+
+
+@each_recipe
+def test_crops_and_windows_hold_the_cells_that_are_looked_for(name):
+    recipe = load_recipe(name)
+    if recipe.classifier:
+        assert 20 <= recipe.classifier.crop_px * recipe.classifier.um_per_px <= 60
+    if recipe.detector:
+        window_um = recipe.detector.training.window_px * recipe.detector.um_per_px
+        assert window_um >= 0.9 * recipe.detector.largest_um
+        assert recipe.detector.duplicate_um < recipe.detector.largest_um / 2
+
+
+@pytest.mark.slow
+@each_form
+def test_a_recipe_trains_is_measured_and_yields_a_bundle(name, form, tmp_path):
+    recipe = lowered(load_recipe(name))
+    paths = written(recipe, tmp_path / "data", **form)
+    steps: list[object] = []
+    workshop = Workshop(recipe, paths, tmp_path / "work", roles_of(recipe), steps.append)
+
+    made, figures = make_bundle(tmp_path / "out", workshop, command="marrow train bundle")
+
+    assert [step.number for step in steps] == [STEPS] * len(workshop.roles)
+    bundle = load_bundle(tmp_path / "out")
+    assert (bundle.digest, bundle.name, bundle.licence) == (made.digest, name, recipe.licence)
+    check_detector(bundle, recipe, figures)
+    check_classifier(bundle, recipe, figures, workshop)
+    card = (tmp_path / "out" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert all(limit in card for limit in recipe.limits)
+    for data_set in workshop.data_sets.values():
+        assert f"{data_set.source}, licence {data_set.licence}" in card
+    for what in workshop.roles:
+        check_measured_again(load_bundle(tmp_path / "out"), recipe, paths, tmp_path / "again", what, figures)
+
+
+def check_detector(bundle, recipe, figures):
+    if recipe.detector is None:
+        assert bundle.detector_digest == load_bundle("phantom").detector_digest
+        assert figures.boxes is None
+        return
+    assert bundle.detector.um_per_px == recipe.detector.um_per_px
+    assert bundle.detector_digest != load_bundle("phantom").detector_digest
+    assert figures.boxes.boxes > 0
+    assert [row.kind for row in figures.boxes.kinds] == list(recipe.detector.kinds)
+
+
+def check_classifier(bundle, recipe, figures, workshop):
+    if recipe.classifier is None:
+        assert bundle.classifier_digest == load_bundle("phantom").classifier_digest
+        assert figures.classes is None
+        return
+    assert bundle.taxonomy == recipe.taxonomy
+    assert set(bundle.labels) <= set(load_taxonomy(recipe.taxonomy).labels)
+    assert bundle.labels == workshop.labels
+    assert figures.classes.cells == int((workshop.crops("test").classes >= 0).sum()) > 0
+    attributes = load_schema(recipe.classifier.attributes).values if recipe.classifier.attributes else {}
+    assert dict(bundle.classifier.attributes) == dict(attributes)
+    assert (figures.attributes is not None) == bool(attributes)
+
+
+def check_measured_again(bundle, recipe, paths, work, what, figures):
+    """`marrow evaluate` on the same part gives the same figures, from the files of the bundle alone."""
+    judging = judging_workshop(bundle, recipe, paths, work, what)
+    again = measured_bundle(judging, *load_networks(bundle), "test", what)
+    if what == DETECTOR:
+        assert again.boxes.ap50 == figures.boxes.ap50
+        assert again.boxes.boxes == figures.boxes.boxes
+    else:
+        assert np.array_equal(again.classes.confusion, figures.classes.confusion)
+        assert math.isclose(again.classes.accuracy.value, figures.classes.accuracy.value)
+        assert (again.attributes is None) == (figures.attributes is None)
+        if again.attributes:
+            assert again.attributes.mean_accuracy == figures.attributes.mean_accuracy
+
+
+@pytest.mark.slow
+def test_votes_of_the_raters_are_the_targets_of_marrow33(tmp_path):
+    recipe = lowered(load_recipe("marrow33"))
+    workshop = Workshop(recipe, written(recipe, tmp_path / "data"), tmp_path / "work", (CLASSIFIER,))
+    crops = workshop.crops("train")
+    assert crops.votes is not None
+    assert crops.votes.sum(axis=1) == pytest.approx(1)
+    torn = (crops.votes > 0).sum(axis=1) > 1
+    assert torn.any()
+    assert not torn.all()
+    # The consensus is among the labels with the most votes.
+    highest = crops.votes.max(axis=1)
+    assert (crops.votes[np.arange(len(crops)), crops.classes] == highest).mean() > 0.9
+
+
+def test_a_recipe_without_the_pixel_size_of_its_data_says_where_to_give_it(tmp_path):
+    recipe = load_recipe("lld14")
+    workshop = Workshop(recipe, written(recipe, tmp_path / "data"), tmp_path / "work")
+    with pytest.raises(UserError, match=r"um_per_px_by_domain\.[HL]_\d+X_C\d"):
+        workshop.marked("train")
+
+
+def test_a_rare_label_is_left_out_of_a_recipe_with_a_least_number_of_cells(tmp_path):
+    recipe = lowered(load_recipe("phantom_cells"))
+    paths = written(recipe, tmp_path / "data")
+    every = Workshop(recipe, paths, tmp_path / "work").labels
+    common = Workshop(
+        replace(recipe, classifier=replace(recipe.classifier, least_cells=2)), paths, tmp_path / "work"
+    ).labels
+    assert set(common) < set(every)
+
+
+def test_a_picture_with_a_class_and_no_cell_is_one_example(tmp_path):
+    recipe = lowered(load_recipe("all4"))
+    workshop = Workshop(recipe, written(recipe, tmp_path / "data"), tmp_path / "work", (CLASSIFIER,))
+    pictures = workshop.splits["taleqani"].train
+    assert all(picture.label and not picture.cells for picture in pictures)
+    crops = workshop.crops("train")
+    assert [crops.labels[index] for index in crops.classes] == [picture.label for picture in pictures]
