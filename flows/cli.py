@@ -324,7 +324,8 @@ def _train(
     figures = train(
         roles, config=config, data=data or [], out=out, work=work, device=device, precision=precision, err=stderr
     )
-    stdout.print_json(data=figures)
+    if figures:  # none in the other processes of a training with several
+        stdout.print_json(data=figures)
 
 
 def _train_phantom(out: Path, work: Path, seed: int) -> None:

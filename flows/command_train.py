@@ -50,11 +50,22 @@ def train(
     precision: str | None,
     err: Console,
 ) -> dict[str, object]:
-    """Train the networks ``roles`` of a recipe and write the bundle to ``out``; its main figures."""
+    """Train the networks ``roles`` of a recipe and write the bundle to ``out``; its main figures.
+
+    Under ``torchrun`` every process trains on its share of each batch; the first one measures and writes, the others
+    return nothing.
+    """
     from marrow_models.training.make import make_bundle
+    from marrow_models.training.processes import several_processes
 
     _check_out(out)
-    with _workshop(roles, config, data, work, device, precision, err) as workshop:
+    with (
+        several_processes(_device(device)) as (place, first),
+        _workshop(roles, config, data, work, place, precision, err) as workshop,
+    ):
+        if not first:
+            workshop.train_all()
+            return {}
         bundle, figures = make_bundle(out, workshop, command=_command())
     for name, data_set in workshop.data_sets.items():
         for note in data_set.notes:
@@ -90,7 +101,7 @@ def _workshop(
     from marrow_models.training.from_recipe import Workshop
     from marrow_models.training.recipe_file import load_recipe
 
-    recipe = _on(load_recipe(config), _device(device), precision)
+    recipe = _on(load_recipe(config), device, precision)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as bars:
         task = bars.add_task("training", total=None)

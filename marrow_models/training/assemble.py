@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from marrow_models.bundle import CLASSIFIER, DETECTOR, DIAGNOSIS, INFERENCE, METADATA, Bundle, load_bundle
+from marrow_models.classification import CLASS_HEAD
 from marrow_models.model_settings import ClassifierSettings, DetectorSettings, SurveySettings
 from marrow_models.networks.lattice import fold
 
@@ -111,17 +112,22 @@ def _data_format(classifier: ClassifierSettings) -> dict[str, Any]:
         "is_patch_data": True,
         "channel_def": {"0": "R", "1": "G", "2": "B"},
     }
-    scores = {
+    outputs = {CLASS_HEAD: classifier.labels} | dict(classifier.attributes)
+    return {"inputs": {"image": image}, "outputs": {name: _probabilities(names) for name, names in outputs.items()}}
+
+
+def _probabilities(names: Sequence[str]) -> dict[str, Any]:
+    """MONAI's description of one head."""
+    return {
         "type": "probabilities",
         "format": "classification",
-        "num_channels": len(classifier.labels),
+        "num_channels": len(names),
         "spatial_shape": [1],
         "dtype": "float32",
         "value_range": [0, 1],
         "is_patch_data": True,
-        "channel_def": {str(index): label for index, label in enumerate(classifier.labels)},
+        "channel_def": {str(index): name for index, name in enumerate(names)},
     }
-    return {"inputs": {"image": image}, "outputs": {"cell_class": scores}}
 
 
 def _write_json(path: Path, content: object) -> None:

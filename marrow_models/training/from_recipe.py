@@ -75,14 +75,18 @@ class Workshop:
     def detector_recipe(self) -> DetectorRecipe:
         """``[detector]``; UserError where the recipe has none."""
         if self.recipe.detector is None:
-            raise UserError(f"The recipe {self.recipe.name} has no [detector].")
+            raise UserError(
+                f"The recipe {self.recipe.name} has no [detector]. Train what it has: marrow train classifier."
+            )
         return self.recipe.detector
 
     @property
     def classifier_recipe(self) -> ClassifierRecipe:
         """``[classifier]``; UserError where the recipe has none."""
         if self.recipe.classifier is None:
-            raise UserError(f"The recipe {self.recipe.name} has no [classifier].")
+            raise UserError(
+                f"The recipe {self.recipe.name} has no [classifier]. Train what it has: marrow train detector."
+            )
         return self.recipe.classifier
 
     @cached_property
@@ -172,6 +176,13 @@ class Workshop:
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
         )
+
+    def train_all(self) -> None:
+        """Train every network of ``roles``, and do nothing with them."""
+        if DETECTOR in self.roles:
+            self.train_detector()
+        if CLASSIFIER in self.roles:
+            self.train_classifier()
 
     def tuned_detector(self, network: HeatmapNet) -> Detector:
         """The folded detector with the score from which recall and precision of the counted cells balance best."""

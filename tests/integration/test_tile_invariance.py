@@ -105,7 +105,7 @@ def test_a_cell_on_the_border_itself_is_there_once(bundle, drawn, whole):
 )
 @given(x=st.integers(0, 15), y=st.integers(0, 15), batch=st.integers(1, 3))
 def test_shifted_and_batched_tiles_agree_bit_for_bit_inside(bundle, drawn, x, y, batch):
-    network = load_networks(bundle)[0]._network
+    network = load_networks(bundle)[0].network
     image = torch.from_numpy(drawn.image[::2, ::2].copy()).permute(2, 0, 1)[None].float()
     top, left = 8 * y, 8 * x
     part = image[..., top : top + 200, left : left + 200]

@@ -110,6 +110,40 @@ def test_a_larger_scale_makes_cells_and_the_ways_between_them_larger():
         assert (x - 32) / 10 == pytest.approx(spread_px / 3, rel=0.03)
 
 
+def as_they_lie(view, image):
+    """Where and how a view lies on its picture, pixel by pixel."""
+    lays = [torch.rot90(v, k, (1, 2)) for v in (view, view.flip(2)) for k in range(4)]
+    size = view.shape[1]
+    corners = range(image.shape[1] - size + 1)
+    return [
+        (number, row, column)
+        for number, lay in enumerate(lays)
+        for row in corners
+        for column in corners
+        if torch.equal(lay, image[:, row : row + size, column : column + size])
+    ]
+
+
+def test_exact_views_keep_the_pixels_of_their_picture_as_sharp_as_they_are():
+    images = pictures(40, side=40, seed=3)
+    how = Variety(turns=True, exact=1.0, shift_um=0.3, log_scale=0.2, gain=0, log_gamma=0, noise=0)
+    views = varied_colours(places(images, 32, how), how, rng())
+    found = [as_they_lie(view, image) for view, image in zip(views, images, strict=True)]
+    inside = [place[0] for place in found if place]
+    # A shift of more than the margin leaves the picture.
+    assert len(inside) > 35
+    assert len({number for number, _, _ in inside}) == 8
+    assert len({place[1:] for place in inside}) > 5
+
+
+def test_the_share_of_exact_views_is_as_asked():
+    images = pictures(100, side=24, seed=3)
+    how = Variety(turns=True, exact=0.3, gain=0, log_gamma=0, noise=0)
+    views = varied_colours(places(images, 16, how), how, rng())
+    exact = sum(bool(as_they_lie(view, image)) for view, image in zip(views, images, strict=True))
+    assert 18 < exact < 42
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), level=st.sampled_from([0, 1, 77, 254, 255]))
 def test_values_stay_whole_and_in_the_range_of_pixels(seed, level):
@@ -173,7 +207,7 @@ def test_more_of_one_dye_darkens_along_its_own_colour(dye):
 
 def test_noise_is_at_most_as_strong_as_asked_and_blur_takes_detail_away():
     grey = torch.full((4, 3, 64, 64), 128.0)
-    spreads = [float(varied_colours(grey, Variety(0, 0, 0, 0, 0, noise=10.0), rng(s)).std()) for s in range(20)]
+    spreads = [float(varied_colours(grey, Variety(gain=0, log_gamma=0, noise=10.0), rng(s)).std()) for s in range(20)]
     assert max(spreads) < 10.5
     assert max(spreads) > 5 > min(spreads)
     images = pictures(side=64)

@@ -96,7 +96,7 @@ def test_networks_are_loaded_once(made):
 def test_loading_runs_no_training_and_keeps_no_gradient(made):
     detector, classifier = load_networks(made)
     for part in (detector, classifier):
-        network = part._network
+        network = part.network
         assert not network.training
         assert not any(p.requires_grad for p in network.parameters())
 

@@ -1,6 +1,7 @@
 """A training shared by two real processes, as torchrun starts them, over gloo."""
 
 import json
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -43,7 +44,11 @@ def train(folder, learner, effort, rank, *, validate=None, stop=None):
 
 def work(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=2)
+    # Processes that wait for each other in vain fail, and do not hang.
+    wait = timedelta(seconds=60)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=2, timeout=wait
+    )
     calls = []
 
     def validate():

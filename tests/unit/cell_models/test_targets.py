@@ -114,13 +114,15 @@ def test_cells_next_to_a_centre_learn_the_same_box_from_where_they_are():
     assert target.near[11, 8] == target.near.max() == pytest.approx(target.centre[0, 11, 8])
 
 
-def test_of_two_neighbours_each_cell_learns_the_box_of_the_nearer():
-    boxes = np.concatenate([box(20, 20, 44, 44), box(32, 20, 56, 44)])
-    target = target_of(boxes, NONE, 128)
-    for row, column in np.argwhere(target.near > 0):
-        x = (column + target.box[0, row, column]) * OUTPUT_STRIDE_PX
-        true = 32 if abs(column - 8) < abs(column - 11) else 44
-        assert x == pytest.approx(true)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_cell_between_two_objects_learns_the_one_that_it_is_more_on_whatever_their_order(turned):
+    # Centres in columns 8 and 10 of the output: column 9 is next to both, and the second object is the wider.
+    boxes = np.concatenate([box(20, 20, 44, 44), box(18, 20, 66, 44)])
+    target = target_of(boxes[::-1] if turned else boxes, NONE, 128)
+    columns = np.flatnonzero(target.near[8])
+    learned = [float(column + target.box[0, 8, column]) * OUTPUT_STRIDE_PX for column in columns]
+    assert columns.tolist() == [7, 8, 9, 10, 11]
+    assert learned == pytest.approx([32, 32, 42, 42, 42])
 
 
 def test_the_focal_loss_counts_each_kind():

@@ -128,7 +128,7 @@ def test_data_in_another_layout_are_refused_with_what_was_expected(marrow, tmp_p
 def test_a_network_that_the_recipe_does_not_have_is_named(marrow, command):
     code, said = marrow("train", command, "--out", "out", "--work", "work", "--config", "all4")
     assert code == EXIT_USAGE
-    assert "The recipe all4 has no [detector]" in said
+    assert "The recipe all4 has no [detector]. Train what it has: marrow train classifier." in said
 
 
 def test_a_precision_that_is_not_known_is_refused(marrow, fields):
@@ -194,7 +194,7 @@ def test_a_choice_that_is_none_is_refused_with_those_that_are(marrow, fields, op
 def test_classes_that_the_bundle_does_not_tell_are_nothing_to_measure(marrow, fields):
     code, said = marrow(*EVALUATE, "--config", "all4", "--data", f"taleqani={fields}")
     assert code == EXIT_USAGE
-    assert "taleqani4 does not know" in said or "No cell of the data has a label" in said
+    assert "No cell of the data has a label" in said
 
 
 def test_nothing_is_left_behind_by_wrong_usage(marrow, tmp_path):
