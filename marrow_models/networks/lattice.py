@@ -4,7 +4,7 @@ A convolution adds hundreds of products. In floating point the sum depends on th
 additions, and the order depends on the shape of the tile, the batch, the number of threads and the
 machine. Two tiles that see the same cell then disagree in the last bits, and now and then about the cell.
 
-Here every activation is one of 256 steps (the image itself is: 8-bit pixels) and every weight is a
+Here every activation is a whole number of steps, 255 at most (the image itself is: 8-bit pixels) and every weight is a
 multiple of a power of two, fine enough to lose nothing that matters and coarse enough that no sum of an
 output channel exceeds 2**24 units, the whole numbers that float32 holds exactly. No addition is ever
 rounded, so the order of the additions cannot matter: the outputs agree bit for bit. Everything else
@@ -45,6 +45,9 @@ EXACT_LIMIT = 2**24
 class LatticeReLU(nn.Module):
     """ReLU with 256 output values: 0, 1, ... 255 steps of ``1 / steps_per_unit``."""
 
+    lowest = 0
+    """In steps."""
+
     def __init__(self, steps_per_unit: int = STEPS_PER_UNIT) -> None:
         super().__init__()
         self.steps_per_unit = steps_per_unit
@@ -54,17 +57,23 @@ class LatticeReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Values on the lattice, of the shape of ``x``; in inference mode ``x`` itself is overwritten."""
         if not self.rounds:
-            return functional.hardtanh(x, 0.0, TOP / self.steps_per_unit)
+            return functional.hardtanh(x, self.lowest / self.steps_per_unit, TOP / self.steps_per_unit)
         if torch.is_grad_enabled():
             # Rounds and clips; the gradient passes where nothing was clipped.
-            return torch.fake_quantize_per_tensor_affine(x, 1 / self.steps_per_unit, 0, 0, TOP)
+            return torch.fake_quantize_per_tensor_affine(x, 1 / self.steps_per_unit, 0, self.lowest, TOP)
         if self.steps_per_unit == 1:
-            return x.round_().clamp_(0, TOP)
-        return x.mul_(self.steps_per_unit).round_().clamp_(0, TOP).div_(self.steps_per_unit)
+            return x.round_().clamp_(self.lowest, TOP)
+        return x.mul_(self.steps_per_unit).round_().clamp_(self.lowest, TOP).div_(self.steps_per_unit)
 
     def extra_repr(self) -> str:
         """What ``print(network)`` shows."""
         return f"steps_per_unit={self.steps_per_unit}"
+
+
+class LatticeLinear(LatticeReLU):
+    """Values of either sign on the lattice, for layers that end without a nonlinearity: -255, ... 255 steps."""
+
+    lowest = -TOP
 
 
 def put_on_lattice(network: Network, steps_per_unit: int = STEPS_PER_UNIT) -> Network:

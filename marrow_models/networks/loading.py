@@ -17,11 +17,13 @@ from marrow_models.errors import BundleError
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import check_exact, folded_structure
+from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.residual import ResNet50Crops
 
 DETECTORS: dict[str, type[nn.Module]] = {"marrow_models.networks.heatmap.HeatmapNet": HeatmapNet}
 CLASSIFIERS: dict[str, type[nn.Module]] = {
     "marrow_models.networks.crop.CropNet": CropNet,
+    "marrow_models.networks.lite.LiteCrops": LiteCrops,
     "marrow_models.networks.residual.ResNet50Crops": ResNet50Crops,
 }
 """What ``_target_`` in a bundle may name."""

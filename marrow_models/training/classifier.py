@@ -14,13 +14,14 @@ from torch.nn import functional
 from marrow_models.classification import CLASS_HEAD
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
+from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.pretrained import Pretrained, start_from
 from marrow_models.networks.residual import ResNet50Crops
 from marrow_models.training.augment import Variety, varied_colours, varied_places
 from marrow_models.training.crops import MISSING, CropSet
 from marrow_models.training.loop import Effort, Run, Step, share_of_batch
 
-ClassifierNetwork = CropNet | ResNet50Crops
+ClassifierNetwork = CropNet | LiteCrops | ResNet50Crops
 SHIFT_UM = 0.8
 """Standard deviation by which a detector's centre is off, in each direction."""
 DRAWN = Variety(shift_um=SHIFT_UM, turns=True, log_scale=0.03)
@@ -34,7 +35,7 @@ class ClassifierTraining:
     effort: Effort
     variety: Variety = DRAWN
     network: str = "CropNet"
-    """Or ``ResNet50Crops``."""
+    """Or ``LiteCrops`` or ``ResNet50Crops``."""
     planes: tuple[int, ...] = (16, 32, 64, 128)
     """Of a CropNet: channels of its stages."""
     blocks: tuple[int, ...] = (2, 2, 2)
@@ -45,13 +46,14 @@ class ClassifierTraining:
     attribute_weight: float = 1.0
     """Of the mean loss over the attributes, next to that of the class."""
     start: Pretrained | None = None
-    """Published weights that a ResNet50Crops starts from."""
+    """Published weights that a LiteCrops or a ResNet50Crops starts from."""
     mixing: float = 0.0
     """Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0: none."""
 
 
 NETWORKS: dict[str, Callable[[Mapping[str, int], ClassifierTraining], ClassifierNetwork]] = {
     "CropNet": lambda heads, training: CropNet(heads, training.planes, training.blocks),
+    "LiteCrops": lambda heads, _: LiteCrops(heads),
     "ResNet50Crops": lambda heads, _: ResNet50Crops(heads),
 }
 """Networks that can be trained, by name."""
@@ -74,7 +76,7 @@ def train_classifier(
     """Train all heads on ``crops``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
     network = NETWORKS[training.network](heads_of(crops), training)
-    if training.start is not None and isinstance(network, ResNet50Crops):
+    if training.start is not None and not isinstance(network, CropNet):
         start_from(network, training.start)
     chances = _chances(crops.classes, training.class_balance)
     batch = share_of_batch(training.effort.batch)

@@ -33,6 +33,7 @@ from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, RecipeFile
 HEATMAP_NET = "marrow_models.networks.heatmap.HeatmapNet"
 CLASSIFIER_TARGETS = {
     "CropNet": "marrow_models.networks.crop.CropNet",
+    "LiteCrops": "marrow_models.networks.lite.LiteCrops",
     "ResNet50Crops": "marrow_models.networks.residual.ResNet50Crops",
 }
 

@@ -149,8 +149,8 @@ def _check(recipe: RecipeFile, where: str) -> None:
         unknown.append(("classifier.training.network", recipe.classifier.training.network, tuple(NETWORKS)))
     for key, value, known in unknown:
         raise UserError(f"{where}: {key}: {value!r} is none of {', '.join(known)}.")
-    if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network != "ResNet50Crops":
-        raise UserError(f"{where}: classifier.training.start: only a ResNet50Crops starts from published weights.")
+    if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network == "CropNet":
+        raise UserError(f"{where}: classifier.training.start: no weights are published for a CropNet.")
     for broken, rule in (*_rules(recipe), *_detector_rules(recipe.detector), *_classifier_rules(recipe.classifier)):
         if broken:
             raise UserError(f"{where}: {rule}.")

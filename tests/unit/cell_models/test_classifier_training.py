@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from marrow_models.classification import CLASS_HEAD
 from marrow_models.networks.crop import CropNet
+from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.residual import ResNet50Crops
 from marrow_models.training.augment import Variety
 from marrow_models.training.classifier import (
@@ -50,7 +51,7 @@ def test_there_is_a_head_for_the_class_and_one_for_each_attribute():
     assert heads_of(crops()) == {CLASS_HEAD: 3, "nucleus": 3, "vacuoles": 2}
     for name, make in NETWORKS.items():
         network = make(heads_of(crops()), TRAINING).eval()
-        assert isinstance(network, {"CropNet": CropNet, "ResNet50Crops": ResNet50Crops}[name])
+        assert isinstance(network, {"CropNet": CropNet, "LiteCrops": LiteCrops, "ResNet50Crops": ResNet50Crops}[name])
         with torch.inference_mode():
             scores = network(torch.zeros(2, 3, 32, 32))
         assert {head: tuple(score.shape) for head, score in scores.items()} == {

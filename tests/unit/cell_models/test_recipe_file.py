@@ -224,7 +224,7 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("blocks = [1, 2]", "blocks = [1]", "detector.training.planes"),
         ("planes = [8, 16]", "planes = [8, 16, 32]", "classifier.training.planes"),
         ('"ResNet50Crops"', '"Crop"', "classifier.training.network: 'Crop' is none of CropNet"),
-        ('"ResNet50Crops"', '"CropNet"', "classifier.training.start: only a ResNet50Crops"),
+        ('"ResNet50Crops"', '"CropNet"', "classifier.training.start: no weights are published"),
         ("steps = 100", "steps = 0", "detector.training.effort: steps and batch"),
         ("batch = 8", "batch = 0", "classifier.training.effort: steps and batch"),
         ("batch = 8", "batch = 8\nlearning_rate = 0", "classifier.training.effort.learning_rate"),
