@@ -214,6 +214,8 @@ class TiffReader:
             decoded = level.page.decode(
                 data, index, jpegtables=level.page.jpegtables, jpegheader=level.page.jpegheader
             ) if compression == _JPEG else level.page.decode(data, index)  # fmt: skip
+        except MemoryError:  # the claimed size was checked: it is the process that is full, not the tile that lies
+            raise
         except _PARSER_ERRORS as error:
             raise TileUnreadable(type(error).__name__) from None
         pixels = np.asarray(decoded[0])
