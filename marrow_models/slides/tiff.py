@@ -92,7 +92,10 @@ class TiffReader:
         except BaseException:
             self._file.close()
             raise
-        self._cache = ArrayCache(_STRIP_CACHE_BYTES if self.tile_size(0) is None else _TILE_CACHE_BYTES)
+        # One segment fits always: to decode a strip anew for every tile along it would take a slide's night.
+        largest = max(level.seg_width * level.seg_height * 3 for level in self._levels)
+        least = _STRIP_CACHE_BYTES if self.tile_size(0) is None else _TILE_CACHE_BYTES
+        self._cache = ArrayCache(max(least, min(largest, _MAX_SEGMENT_BYTES)))
 
     def _open(self, ndpi: bool, dialect: str) -> list[_Level]:
         # A neutral name, so that no message can hold the file's; other files named by OME-XML stay closed.
