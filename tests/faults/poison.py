@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from marrow_models.decoder.pool import POOL
@@ -41,14 +42,12 @@ class Batch:
         options = {"um_per_px": None, "waits_s": ()} | options
         for entry in entries:
             store = self.store(slide_id_of(content_digest(entry)))
-            try:
-                ingest_apart(entry.path, entry.members, store, limits=limits, **options)
-                ends[entry.relative_name] = TAKEN
-            except SlideRefused as refusal:
+            refusal = _refusal(partial(ingest_apart, entry.path, entry.members, store, limits=limits, **options))
+            ends[entry.relative_name] = (None if refusal is None else refusal.reason, "ingest")
+            if refusal is not None:
                 assert CANARY not in str(refusal)
                 assert entry.path.name not in str(refusal)
                 assert not list(self.stores.glob(f"{store.name}*")), "a refused slide left a store behind"
-                ends[entry.relative_name] = (refusal.reason, "ingest")
         return ends
 
     def poison(self, limits: DecoderLimits | None = None, **options) -> tuple[Reason | None, str]:
@@ -60,6 +59,14 @@ class Batch:
 
     def store(self, slide_id: str) -> Path:
         return self.stores / f"{slide_id}.ome.zarr"
+
+
+def _refusal(ingest: Callable[[], object]) -> SlideRefused | None:
+    try:
+        ingest()
+    except SlideRefused as refusal:
+        return refusal
+    return None
 
 
 @contextmanager

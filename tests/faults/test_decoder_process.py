@@ -187,7 +187,7 @@ def test_the_decoder_inherits_no_secret_and_leaves_no_core_file(monkeypatch: pyt
         assert b"HOME=" not in (proc / "environ").read_bytes()
         (core,) = (line for line in (proc / "limits").read_text().splitlines() if line.startswith("Max core file size"))
         assert core.split()[4:6] == ["0", "0"]
-        assert {Path(os.readlink(proc / "fd" / n)).name for n in "012"} == {"null"}
+        assert {(proc / "fd" / n).readlink().name for n in "012"} == {"null"}
 
 
 def test_the_decoder_is_light(batch: Batch) -> None:

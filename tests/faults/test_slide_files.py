@@ -1,6 +1,7 @@
 """One poisoned file among good slides: it is refused with its reason at its stage, and the good ones are taken.
 
-Damaged tiles: test_damaged_tiles. Crashes, hangs and memory: test_decoder_process. Sources that move: test_moving_sources.
+Damaged tiles: test_damaged_tiles. Crashes, hangs and memory: test_decoder_process. Sources that go away or change:
+test_moving_sources. Large numbers: test_large_numbers. Whole nights: tests/end_to_end/test_poisoned_night.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -256,3 +260,26 @@ def _describe(path: Path, text: bytes) -> None:
         if struct.unpack_from("<H", data, entry) == (270,):
             struct.pack_into("<II", data, entry + 4, len(text), len(data))
     path.write_bytes(bytes(data) + text)
+
+
+PERMISSIONS = """
+import os, pathlib, sys
+from marrow_models.slides.inbox import find_slides
+inbox = pathlib.Path(sys.argv[1])
+find_slides(inbox)  # everything is imported now
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+entries, refused = find_slides(inbox)
+print([entry.relative_name for entry in entries], [(bad.relative_name, str(bad.reason)) for bad in refused])
+"""
+
+
+def test_a_file_that_may_not_be_read_is_refused_by_whoever_may_not_read_it() -> None:
+    """F29."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        batch = Batch.at(folder)
+        Svs(PIXELS).write(batch.inbox / "closed.svs").chmod(0)
+        done = subprocess.run([sys.executable, "-c", PERMISSIONS, batch.inbox], capture_output=True, text=True)
+    assert done.stdout.strip() == f"{list(GOOD)} [('closed.svs', 'NO_PERMISSION')]", done.stderr

@@ -70,9 +70,10 @@ def test_tiles_of_a_size_of_their_own_are_called_so_where_most_of_the_damage_is(
 ) -> None:
     damage = Damage(total=300, allowed=0.01)
     lost = [TileSizeMismatch("65500 x 65500")] * mismatched + [TileUnreadable("cut")] * cut
+    for why in lost[:-1]:
+        damage.add(why)
     with pytest.raises(SlideRefused) as caught:
-        for why in lost:
-            damage.add(why)
+        damage.add(lost[-1])
     assert caught.value.reason == reason
 
 
