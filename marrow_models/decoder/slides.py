@@ -68,8 +68,9 @@ def ingest_apart(
         "expected": None if expected is None else expected.plain(),
     }
     limits = limits or DecoderLimits()
+    ends_at = time.monotonic() + limits.open_s + limits.slide_s  # second attempts included
     try:
-        return _patient(lambda: _twice(lambda process: _ingest(process, request, limits)), waits_s)
+        return _patient(lambda: _twice(lambda process: _ingest(process, request, limits, ends_at)), waits_s)
     except SlideRefused:
         sweep(store)  # a process that was killed leaves its half of a store
         raise
@@ -81,18 +82,19 @@ def look_apart(paths: Sequence[Path], *, limits: DecoderLimits | None = None) ->
         yield from _looks([text_of(path) for path in paths[start : start + FILES_AT_ONCE]], limits or DecoderLimits())
 
 
-def _ingest(process: DecoderProcess, request: dict[str, Any], limits: DecoderLimits) -> StoreReceipt:
-    whole_s = limits.open_s + limits.slide_s
-    process.send("ingest", request, memory_bytes=limits.memory_bytes, seconds=whole_s)
+def _ingest(process: DecoderProcess, request: dict[str, Any], limits: DecoderLimits, ends_at: float) -> StoreReceipt:
+    left_s = max(0.0, ends_at - time.monotonic())
+    process.send("ingest", request, memory_bytes=limits.memory_bytes, seconds=left_s)
     try:
-        ended, value = process.receive(limits.open_s)
+        ended, value = process.receive(min(limits.open_s, left_s))
     except DecoderLate:
-        raise _Slow(f"not open within {limits.open_s:.0f} s") from None
+        raise DecoderLate(f"not open within {limits.open_s:g} s") from None
+    left_s = min(limits.slide_s, max(0.0, ends_at - time.monotonic()))
     try:
         while not ended:
-            ended, value = process.receive(limits.slide_s)
+            ended, value = process.receive(left_s)
     except DecoderLate:
-        raise _Slow(f"not ingested within {limits.slide_s:.0f} s") from None
+        raise DecoderLate(f"not ingested within {limits.slide_s:g} s") from None
     return StoreReceipt(**value)
 
 
@@ -110,7 +112,7 @@ def _looks(names: list[str], limits: DecoderLimits) -> Iterator[Look | SlideRefu
                 seen.append(SlideRefused(Reason.DECODER_CRASH, str(death)))
             suspect = len(seen)
         except DecoderLate:
-            seen.append(SlideRefused(Reason.TIMEOUT, f"not recognised within {limits.open_s:.0f} s"))
+            seen.append(SlideRefused(Reason.TIMEOUT, f"not recognised within {limits.open_s:g} s"))
         except DecoderFull:
             seen.append(SlideRefused(Reason.MEMORY))
         except SlideRefused as refusal:  # an error that nobody foresaw
@@ -139,10 +141,6 @@ def _seen(value: dict[str, Any] | None) -> Look | SlideRefused | None:
         return refusal_of(value)
     members = tuple(path_of(member) for member in value["members"])
     return Look(value["format"], value["series"], value["is_volume"], members)
-
-
-class _Slow(DecoderLate):
-    """Late, and at what."""
 
 
 def _twice(work: Callable[[DecoderProcess], T]) -> T:

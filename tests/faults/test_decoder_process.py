@@ -156,7 +156,7 @@ def test_a_slide_that_takes_longer_than_its_limit_is_stopped(batch: Batch, large
     """F11, with a decoder that works but is slow."""
     with pytest.raises(SlideRefused) as caught:
         ingest_apart(large, (large,), batch.stores / "s", um_per_px=None, limits=DecoderLimits(slide_s=0.2))
-    assert (caught.value.reason, caught.value.detail) == (Reason.TIMEOUT, "not ingested within 0 s")
+    assert (caught.value.reason, caught.value.detail) == (Reason.TIMEOUT, "not ingested within 0.2 s")
     assert not list(batch.stores.iterdir())
 
 
@@ -170,7 +170,7 @@ def test_a_file_that_the_decoder_hangs_on_at_listing_costs_that_file(batch: Batc
 
 
 def test_a_slide_that_needs_more_memory_than_allowed_is_refused_for_it(batch: Batch) -> None:
-    """F07 by its effect: 300 MB of pixels in one strip, in a process of 450 MB."""
+    """F07 by its effect: 300 MB of pixels in one strip, in a process of 450 MB; the same slide is fine in a larger."""
     write_tiff(
         batch.inbox / "strip.tif", np.zeros((8000, 12_500, 3), np.uint8), rowsperstrip=8000, compression="zlib"
     )  # fmt: skip
