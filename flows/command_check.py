@@ -12,6 +12,7 @@ from typing import Any
 from flows.cluster import open_cluster
 from flows.settings import load_settings
 from marrow_models.bundle import load_bundle
+from marrow_models.decoder.pool import POOL
 from marrow_models.diagnosis.model_files import load_model
 from marrow_models.diagnosis.rules import load_rules
 from marrow_models.errors import MarrowError
@@ -53,6 +54,7 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
         _Check("models", lambda: _models(plan)),
         _Check("rules", lambda: ", ".join(load_rules(name).label for name in plan.rule_sets)),
         _Check("warehouse", lambda: _warehouse(place)),
+        _Check("decoder", lambda: _decoder(plan)),
         _Check("cluster", lambda: _cluster(plan, place)),
     ]
     return [check.row() for check in checks]
@@ -91,6 +93,13 @@ def _models(plan: NightPlan) -> str:
 def _warehouse(place: Home) -> str:
     with open_warehouse(place.warehouse):
         return "opens, schema is current"
+
+
+def _decoder(plan: NightPlan) -> str:
+    with POOL.lend() as process:
+        process.send("look", {"paths": []}, memory_bytes=plan.decoder_memory_mb << 20, seconds=plan.open_timeout_s)
+        process.receive(plan.open_timeout_s)
+    return f"answers in a process of its own, {plan.decoder_memory_mb} MiB at most"
 
 
 def _cluster(plan: NightPlan, place: Home) -> str:

@@ -51,10 +51,10 @@ def dry_run_report(home: Path, options: Mapping[str, Any]) -> list[dict[str, Any
     plan = load_settings(home=home, **options)
     inbox = _inbox(plan)
     from marrow_models.slides.inbox import find_slides
-    from tasks.discover import Listing
+    from tasks.discover import Listing, looker
     from warehouse.manifest import read_manifest
 
-    entries, refused = find_slides(inbox)
+    entries, refused = find_slides(inbox, looker(plan))
     listing = Listing(entries, read_manifest(manifest_path(plan)))
     for bad in refused:
         listing.was_seen(bad.relative_name)

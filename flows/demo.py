@@ -21,7 +21,8 @@ from flows.settings import load_settings
 from marrow_models.errors import NightFailed
 from marrow_models.phantom.compare import Matches, average_precision, largest_deviation, match_boxes
 from marrow_models.phantom.night import make_phantom
-from marrow_models.slides.inbox import content_digest, find_slides, slide_id_of
+from marrow_models.slides.identity import slide_id_of
+from marrow_models.slides.inbox import content_digest, find_slides
 from tasks.home import Home
 from tasks.pseudonym import load_pseudonyms
 from warehouse import read

@@ -6,6 +6,7 @@ slide is a :class:`SlideRefused`: it costs that slide and nothing else.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,13 +45,18 @@ class Reason(StrEnum):
     NOT_REGULAR_FILE = "NOT_REGULAR_FILE"
     NO_PERMISSION = "NO_PERMISSION"
     SOURCE_GONE = "SOURCE_GONE"
+    SOURCE_CHANGED = "SOURCE_CHANGED"
     MISSING_SIDECAR = "MISSING_SIDECAR"
     NO_MPP = "NO_MPP"
     BAD_MPP = "BAD_MPP"
     MPP_OUT_OF_RANGE = "MPP_OUT_OF_RANGE"
     PIXEL_FORMAT = "PIXEL_FORMAT"
     BOMB = "BOMB"
+    TOO_MANY_PAGES = "TOO_MANY_PAGES"
     TILE_ERRORS = "TILE_ERRORS"
+    TILE_SIZE_MISMATCH = "TILE_SIZE_MISMATCH"
+    DECODER_CRASH = "DECODER_CRASH"
+    MEMORY = "MEMORY"
     DUPLICATE_CONTENT = "DUPLICATE_CONTENT"
     MANIFEST_CONFLICT = "MANIFEST_CONFLICT"
     MODEL_OUTPUT = "MODEL_OUTPUT"
@@ -91,7 +97,12 @@ REASONS: dict[Reason, ReasonText] = {
         "The file may not be read by the account that runs Marrow.", "Give that account read permission."
     ),
     Reason.SOURCE_GONE: ReasonText(
-        "The file disappeared or changed while it was being read.", "Put it back; it is taken in the next night."
+        "The file disappeared while it was being read, or its disk does not answer.",
+        "Put it back; it is taken in the next night.",
+    ),
+    Reason.SOURCE_CHANGED: ReasonText(
+        "The file changed after it was listed: what was read is not what the slide's id stands for.",
+        "Nothing to do: it is taken in the next night, under the id of its new content.",
     ),
     Reason.MISSING_SIDECAR: ReasonText(
         "A file that belongs to the slide is not there (MIRAX folder, DICOM instance).",
@@ -113,6 +124,21 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.BOMB: ReasonText(
         "The file claims far more pixels than its size can hold.", "Do not open it; report where it came from."
+    ),
+    Reason.TOO_MANY_PAGES: ReasonText(
+        "The file has more directories or tags than any slide has.", "Do not open it; report where it came from."
+    ),
+    Reason.TILE_SIZE_MISMATCH: ReasonText(
+        "The tiles claim another size than the header of the slide gives them.",
+        "Export the slide again; report where it came from if that does not help.",
+    ),
+    Reason.DECODER_CRASH: ReasonText(
+        "The decoder died of this file, twice; nothing else was harmed.",
+        "Export the slide again or in another format; report the file.",
+    ),
+    Reason.MEMORY: ReasonText(
+        "Decoding the file needs more memory than decoder_memory_mb allows.",
+        "Export the slide with smaller tiles, or raise decoder_memory_mb.",
     ),
     Reason.TILE_ERRORS: ReasonText("Too many tiles of the slide cannot be decoded.", "Copy or scan the slide again."),
     Reason.DUPLICATE_CONTENT: ReasonText(
@@ -160,3 +186,13 @@ class SlideRefused(MarrowError):
     def __str__(self) -> str:
         text = f"{self.reason}: {REASONS[self.reason].cause}"
         return f"{text} ({self.detail})" if self.detail else text
+
+
+def place_of(error: BaseException) -> str:
+    """Type of an error, and the module and line that raised it: its text may hold a name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    last = frames[-1]
+    module = last.filename.replace("\\", "/").rsplit("/", 2)
+    return f"{type(error).__name__} at {'/'.join(module[-2:])}:{last.lineno}"

@@ -5,14 +5,22 @@ From here on a slide is its ``slide_id``: file names and patient ids stay in thi
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
+from marrow_models.decoder.slides import look_apart
 from marrow_models.errors import Reason, SlideRefused, UserError
 from marrow_models.records import ManifestRow
-from marrow_models.slides.inbox import InboxEntry, content_digest, find_slides, is_stable, slide_id_of
+from marrow_models.slides.identity import Expected, Stamp, slide_id_of, stamps
+from marrow_models.slides.inbox import InboxEntry, content_digest, find_slides, is_stable
+from marrow_models.slides.look import Looker
+from tasks.ingest import decoder_limits
 from tasks.night import Night, Slide
+from tasks.plan import NightPlan
 from tasks.remote import as_refusal
 from tasks.stage import night_stage
 from warehouse import dimensions, read
@@ -20,6 +28,8 @@ from warehouse.ledger import State
 from warehouse.manifest import Manifest
 from warehouse.records import PatientRecord, SlideRecord
 
+NOTED_SLIDES = 5
+"""How many slides a warning names."""
 WITHOUT_PATIENT = frozenset({Reason.MANIFEST_CONFLICT, Reason.UNLISTED})
 
 
@@ -28,7 +38,7 @@ def discover_slides(night: Night, manifest: Manifest) -> list[Slide]:
     """The slides of the inbox that can be taken through; all others are in the ledger with their reason."""
     if night.plan.inbox is None:
         raise UserError("No inbox is given. Use --inbox, MARROW_INBOX or `inbox` in marrow.toml.")
-    entries, refused = find_slides(night.plan.inbox)
+    entries, refused = find_slides(night.plan.inbox, looker(night.plan))
     listing = Listing(entries, manifest)
     for bad in refused:
         listing.was_seen(bad.relative_name)
@@ -38,7 +48,9 @@ def discover_slides(night: Night, manifest: Manifest) -> list[Slide]:
         _refuse_by_name(night, bad.relative_name, SlideRefused(bad.reason, bad.detail))
     for row in missing:
         _refuse_by_name(night, row.file, SlideRefused(Reason.FILE_MISSING))
-    slides = [_enter(night, slide_id, same, listing) for slide_id, same in _by_content(night, entries).items()]
+    found = _by_content(night, entries)
+    _note_odd_names(found)
+    slides = [_enter(night, slide_id, same, listing) for slide_id, same in found.items()]
     return sorted((slide for slide in slides if slide is not None), key=lambda slide: slide.slide_id)
 
 
@@ -60,6 +72,11 @@ def stored_slides(night: Night, slide_ids: Sequence[str] | None) -> list[Slide]:
         night.enter(slide_id, State.DISCOVERED)
     night.progress.discovered(len(wanted))
     return [Slide(slide_id) for slide_id in wanted]
+
+
+def looker(plan: NightPlan) -> Looker:
+    """What looks into the files of the inbox: a decoder process, for nobody knows yet what they hold."""
+    return partial(look_apart, limits=decoder_limits(plan))
 
 
 class Listing:
@@ -110,26 +127,44 @@ def _stood_still(entry: InboxEntry) -> bool:
     return sum(s.st_size for s in stats) == entry.size_bytes and max(s.st_mtime_ns for s in stats) == entry.mtime_ns
 
 
-def _by_content(night: Night, entries: Sequence[InboxEntry]) -> dict[str, list[InboxEntry]]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An entry, and its stamps from before its content was hashed; None where it was hashed in an earlier night."""
+
+    entry: InboxEntry
+    stamps: tuple[Stamp, ...] | None
+
+
+def _by_content(night: Night, entries: Sequence[InboxEntry]) -> dict[str, list[_Source]]:
     """The entries that stood still and can be read, by what they hold; all others go to the ledger."""
-    found: dict[str, list[InboxEntry]] = {}
+    found: dict[str, list[_Source]] = {}
     for entry, stable in settle(entries, night.plan.settle_s):
         if not stable:
             _refuse_by_name(night, entry.relative_name, SlideRefused(Reason.STILL_COPYING))
             continue
         try:
-            found.setdefault(_slide_id(night, entry), []).append(entry)
+            before = stamps(entry.members)
+            slide_id, known = _slide_id(night, entry)
+            found.setdefault(slide_id, []).append(_Source(entry, None if known else before))
         except (SlideRefused, OSError) as error:
             _refuse_by_name(night, entry.relative_name, as_refusal(error))
     return found
 
 
-def _enter(night: Night, slide_id: str, same: list[InboxEntry], listing: Listing) -> Slide | None:
+def _note_odd_names(found: Mapping[str, Sequence[_Source]]) -> None:
+    odd = sorted(slide_id for slide_id, sources in found.items() if sources[0].entry.odd_name)
+    if odd:
+        some = ", ".join(odd[:NOTED_SLIDES]) + (", ..." if len(odd) > NOTED_SLIDES else "")
+        logging.getLogger(__name__).warning("%d slides are named unlike what they are: %s", len(odd), some)
+
+
+def _enter(night: Night, slide_id: str, sources: list[_Source], listing: Listing) -> Slide | None:
     """One content, under one or several names, as a slide with its patient, or None when the ledger says why not.
 
     The manifest may speak of any of the names; a second file of the same content is a duplicate.
     """
-    same = sorted(same, key=lambda entry: not listing.rows_of(entry))
+    sources = sorted(sources, key=lambda source: not listing.rows_of(source.entry))
+    same = [source.entry for source in sources]
     for copy in same[1:]:
         _refuse_by_name(night, copy.relative_name, SlideRefused(Reason.DUPLICATE_CONTENT, f"same as {slide_id}"))
     rows = [row for entry in same for row in listing.rows_of(entry)]
@@ -144,19 +179,20 @@ def _enter(night: Night, slide_id: str, same: list[InboxEntry], listing: Listing
         night.refuse(slide_id, SlideRefused(Reason.UNLISTED))
     else:
         um_per_px = next((row.um_per_px for row in rows if row.um_per_px is not None), None)
-        return Slide(slide_id, same[0].path, same[0].members, um_per_px)
+        expected = Expected(slide_id, None if night.plan.rehash_sources else sources[0].stamps)
+        return Slide(slide_id, same[0].path, same[0].members, um_per_px, expected)
     return None
 
 
-def _slide_id(night: Night, entry: InboxEntry) -> str:
-    """The id from the content; files that are as they were last time are not read again."""
+def _slide_id(night: Night, entry: InboxEntry) -> tuple[str, bool]:
+    """The id from the content, and whether it was known: files that are as they were last time are not read again."""
     fingerprint = night.pseudonyms.fingerprint(entry.relative_name, entry.size_bytes, entry.mtime_ns)
     known = read.known_slide(night.warehouse, fingerprint)
     if known is not None:
-        return known
+        return known, True
     slide_id = slide_id_of(content_digest(entry))
     dimensions.remember_file(night.warehouse, fingerprint, slide_id)
-    return slide_id
+    return slide_id, False
 
 
 def _remember(night: Night, slide_id: str, entry: InboxEntry, rows: list[ManifestRow], key: str | None) -> None:

@@ -42,6 +42,7 @@ def load_cells(night: Night, slide_id: str, receipt: StoreReceipt, found: SlideC
         height_px=receipt.height_px,
         um_per_px=receipt.um_per_px,
         missing_um2=receipt.missing_px * um2_per_px,
+        unscanned_um2=receipt.unscanned_px * um2_per_px,
     )
     counts = dict.fromkeys((field.field_id for field in found.fields), 0)
     for field_id in found.cells.field_id.tolist():

@@ -15,6 +15,7 @@ from warehouse.ledger import State
 
 if TYPE_CHECKING:
     from marrow_models.bundle import Bundle
+    from marrow_models.slides.identity import Expected
     from tasks.home import Home
     from tasks.plan import NightPlan
     from tasks.progress import Progress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from warehouse.records import StageTime
     from warehouse.validate import Gates
 
-REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.UNLISTED, Reason.FILE_MISSING})
+REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.SOURCE_CHANGED, Reason.UNLISTED, Reason.FILE_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Slide:
     members: tuple[Path, ...] = ()
     um_per_px: float | None = None
     """The manifest's value, which overrides the file's."""
+    expected: Expected | None = None
+    """What the files held when they were listed."""
 
 
 @dataclass(frozen=True, slots=True)

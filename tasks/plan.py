@@ -33,6 +33,14 @@ class NightPlan(BaseModel):
     """Cells classified together. Changes speed and memory, never a cell."""
     store_profile: Literal["copy", "portable"] = "copy"
     """``copy`` keeps the scanner's JPEG tiles; ``portable`` re-codes them for any OME-Zarr viewer."""
+    max_lost: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of a slide's tiles that may fail to decode before it is refused; what is lost is told, never counted."""
+    open_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long opening a slide, or recognising a file of the inbox, may take."""
+    decoder_memory_mb: Annotated[int, Field(ge=512)] = 4096
+    """Address space of the process that decodes a slide, in MiB."""
+    rehash_sources: bool = False
+    """Hash every slide again at the end of its ingest; otherwise only where its files were touched since."""
     rule_sets: tuple[str, ...] = ("icsh2008", "who5", "icc2022")
     """Names of the rule sets whose findings are written to the reasons; one must say how many cells are enough."""
     settle_s: Annotated[float, Field(ge=0)] = 5.0

@@ -6,12 +6,11 @@ worker: what went wrong comes back as a value.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from marrow_models.errors import Reason, SlideRefused
+from marrow_models.errors import Reason, SlideRefused, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,3 @@ def as_refusal(error: Exception) -> SlideRefused:
     if isinstance(error, PermissionError):
         return SlideRefused(Reason.NO_PERMISSION, place_of(error))
     return SlideRefused(Reason.INTERNAL, place_of(error))
-
-
-def place_of(error: Exception) -> str:
-    """Type of an error, and the module and line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return type(error).__name__
-    last = frames[-1]
-    module = last.filename.replace("\\", "/").rsplit("/", 2)
-    return f"{type(error).__name__} at {'/'.join(module[-2:])}:{last.lineno}"

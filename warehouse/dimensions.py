@@ -38,6 +38,7 @@ def store_slide(warehouse: Warehouse, slide: SlideRecord) -> None:
             um_per_px=slide.um_per_px,
             objective_power=slide.objective_power,
             missing_um2=slide.missing_um2,
+            unscanned_um2=slide.unscanned_um2,
             size_bytes=slide.size_bytes,
             first_seen_at=naive_utc(slide.first_seen_at),
         )

@@ -71,7 +71,9 @@ class SlideRecord:
     um_per_px: float | None = None
     objective_power: float | None = None
     missing_um2: float | None = None
-    """Area of level 0 that was never scanned or does not decode."""
+    """Area of level 0 that does not decode."""
+    unscanned_um2: float | None = None
+    """Area of level 0 that the scanner left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.layout import FORMAT_VERSION, LevelLayout, group_document
 from marrow_models.pyramid.levels import Damage, WrittenLevel, write_made_levels, write_source_level
 from marrow_models.pyramid.manifest import (
@@ -22,7 +21,7 @@ from marrow_models.pyramid.manifest import (
 from marrow_models.pyramid.missing import UNDECODABLE, UNSCANNED, missing_areas, missing_pixels
 from marrow_models.pyramid.plan import LevelPlan, Profile, plan_levels
 from marrow_models.pyramid.shards import FileRecord
-from marrow_models.slides.files import source_errors
+from marrow_models.slides.identity import Expected, check_source, stamps
 from marrow_models.slides.open import open_slide
 from marrow_models.slides.pixel_size import resolve
 from marrow_models.slides.reader import SlideReader
@@ -62,6 +61,8 @@ def ingest_slide(
     um_per_px: float | None,
     profile: Profile = "copy",
     max_lost: float = MAX_LOST_FRACTION,
+    expected: Expected | None = None,
+    opened: Callable[[], None] | None = None,
 ) -> StoreReceipt:
     """Write the slide whose main file is ``path`` to ``store``, whole or not at all.
 
@@ -76,17 +77,22 @@ def ingest_slide(
         ``copy`` keeps the source's JPEG tiles; ``portable`` writes zstd chunks for any OME-Zarr viewer.
     max_lost
         Fraction of the source's tiles that may fail to decode.
+    expected
+        Whose bytes these must be; None to ingest whatever is there.
+    opened
+        Called once, when the slide is open and its pixels come next.
 
     Raises
     ------
     SlideRefused
-        With the reason; nothing is written then, and what was at ``store`` stays.
+        With the reason; nothing is written then, and what was at ``store`` stays. SOURCE_CHANGED where the source is
+        not the one expected, or did not stand still.
     """
     members = tuple(dict.fromkeys((path, *members)))
-    before = _stamp(members)
+    before = stamps(members)
     request = {
         "version": FORMAT_VERSION,
-        "source_bytes": sum(size for size, _ in before),
+        "source_bytes": sum(stamp.size for stamp in before),
         "um_per_px_given": um_per_px,
         "profile": profile,
         "max_lost": max_lost,
@@ -96,17 +102,13 @@ def ingest_slide(
     with closing(open_slide(path, members)) as reader:
         scale = resolve(reader.stated_um_per_px, um_per_px)
         plans = plan_levels(reader, profile)
+        if opened is not None:
+            opened()
         with partial_store(store) as partial:
             receipt = _write_store(reader, plans, partial, scale, max_lost, request)
-            if _stamp(members) != before:
-                raise SlideRefused(Reason.SOURCE_GONE, "it changed while it was read")
+            check_source(path, members, reader.info.format, before, expected)
             complete(partial, store)
     return receipt
-
-
-def _stamp(members: Sequence[Path]) -> list[tuple[int, int]]:
-    with source_errors():
-        return [(stat.st_size, stat.st_mtime_ns) for stat in (member.lstat() for member in members)]
 
 
 def _write_store(

@@ -18,7 +18,7 @@ from marrow_models.pyramid.missing import PRESENT, UNDECODABLE, UNSCANNED, new_g
 from marrow_models.pyramid.plan import LevelPlan
 from marrow_models.pyramid.shards import FileRecord, LevelWriter
 from marrow_models.slides import jpeg
-from marrow_models.slides.reader import SlideReader, TileUnreadable
+from marrow_models.slides.reader import SlideReader, TileSizeMismatch, TileUnreadable
 
 
 @dataclass(slots=True)
@@ -30,19 +30,23 @@ class Damage:
     allowed: float
     """Fraction of them that may be lost."""
     lost: int = 0
+    mismatched: int = 0
+    """Of the lost ones, those whose own header claims another size than the slide gives them."""
     decoded: int = 0
 
-    def add(self) -> None:
+    def add(self, why: TileUnreadable) -> None:
         """Count one lost tile.
 
         Raises
         ------
         SlideRefused
-            TILE_ERRORS, as soon as no later tile could make it good.
+            As soon as no later tile could make it good: TILE_SIZE_MISMATCH where most of the lost tiles are of a
+            size of their own, which is no accident of a disk, else TILE_ERRORS.
         """
         self.lost += 1
+        self.mismatched += isinstance(why, TileSizeMismatch)
         if self.lost > self.allowed * self.total:
-            raise SlideRefused(Reason.TILE_ERRORS, f"at least {self.lost} of {self.total} tiles do not decode")
+            raise self._refusal(f"at least {self.lost} of {self.total} tiles do not decode")
 
     def check(self) -> None:
         """Refuse a slide of which nothing is left.
@@ -50,10 +54,14 @@ class Damage:
         Raises
         ------
         SlideRefused
-            TILE_ERRORS.
+            TILE_ERRORS or TILE_SIZE_MISMATCH.
         """
         if self.decoded == 0:
-            raise SlideRefused(Reason.TILE_ERRORS, "no tile holds any pixel")
+            raise self._refusal("no tile holds any pixel")
+
+    def _refusal(self, detail: str) -> SlideRefused:
+        systematic = 2 * self.mismatched > self.lost
+        return SlideRefused(Reason.TILE_SIZE_MISMATCH if systematic else Reason.TILE_ERRORS, detail)
 
 
 @dataclass(slots=True)
@@ -72,7 +80,7 @@ def write_source_level(reader: SlideReader, plan: LevelPlan, store: Path, number
     Raises
     ------
     SlideRefused
-        TILE_ERRORS where too many tiles do not decode.
+        TILE_ERRORS or TILE_SIZE_MISMATCH where too many tiles do not decode.
     """
     layout = plan.layout
     written = WrittenLevel(layout, new_grid(layout))
@@ -82,8 +90,8 @@ def write_source_level(reader: SlideReader, plan: LevelPlan, store: Path, number
             data, state = None, UNDECODABLE
             try:
                 data, state = fetch(reader, source, layout, row, column)
-            except TileUnreadable:
-                damage.add()
+            except TileUnreadable as why:
+                damage.add(why)
             damage.decoded += state == PRESENT
             written.grid[row, column] = state
             writer.put(row, column, data)

@@ -102,7 +102,7 @@ def partial_store(store: Path) -> Iterator[Path]:
     Folders that a dead writer left behind are removed first; those of a living one are locked, and stay.
     """
     store.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(store)
+    sweep(store)
     partial = store.with_name(f"{store.name}.partial-{secrets.token_hex(6)}")
     partial.mkdir()
     lock = os.open(partial / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
@@ -168,7 +168,8 @@ def _await_writer(store: Path) -> None:
         os.close(lock)
 
 
-def _sweep(store: Path) -> None:
+def sweep(store: Path) -> None:
+    """Remove what dead writers of ``store`` left behind."""
     for left in store.parent.glob(f"{_escaped(store.name)}.partial-*"):
         try:
             lock = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)

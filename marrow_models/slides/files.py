@@ -62,10 +62,21 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
-    """Read up to ``count`` bytes at ``offset``; fewer only at the end of the file. Safe across threads."""
+    """Read up to ``count`` bytes at ``offset``; fewer only at the end of the file. Safe across threads.
+
+    Raises
+    ------
+    SlideRefused
+        SOURCE_GONE where the disk or its server fails.
+    """
     parts: list[bytes] = []
     while count > 0:
-        part = os.pread(file.fileno(), count, offset)
+        try:
+            part = os.pread(file.fileno(), count, offset)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise SlideRefused(Reason.SOURCE_GONE, errno.errorcode[error.errno]) from None
+            raise
         if not part:
             break
         parts.append(part)

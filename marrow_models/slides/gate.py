@@ -10,6 +10,8 @@ MAX_PIXELS = 200_000_000_000
 MAX_EXPANSION = 10_000
 """Decoded bytes a byte of the file; honest slides stay below about 1,000 (OpenImageIO's limit)."""
 MAX_PAGES = 10_000
+MAX_TAGS = 4096
+"""Entries of one directory."""
 MAX_OUTSIDE_FRACTION = 0.01
 """Tiles that lie behind the end of the file: more of them, and the file is cut rather than damaged."""
 

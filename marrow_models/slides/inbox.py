@@ -1,25 +1,21 @@
-"""What lies in the inbox: slides, known by their content, and files that look like slides but are none."""
+"""What lies in the inbox: slides, known by their content, and files that look like slides but are none.
+
+Listing itself reads names and file status only; what looks into the files is given by the caller.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from marrow_models.errors import Reason, SlideRefused
-from marrow_models.slides.dicom_header import Membership, read_membership
-from marrow_models.slides.files import kind_of, open_regular, size_of, source_errors
-from marrow_models.slides.mirax import is_mirax, mirax_members, side_folder
-from marrow_models.slides.sniff import format_of
+from marrow_models.slides.files import kind_of, source_errors
+from marrow_models.slides.identity import digest_of
+from marrow_models.slides.look import Look, Looker, is_odd_name, look_here
+from marrow_models.slides.mirax import is_mirax, side_folder
 
-SLIDE_SUFFIXES = frozenset(
-    {".svs", ".ndpi", ".ndpis", ".tif", ".tiff", ".btf", ".tf2", ".tf8", ".mrxs", ".dcm", ".dicom"}
-    | {".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".isyntax", ".qptiff"}
-)
-"""Names that promise a slide: a file named so is an entry or a refusal, never passed over."""
 _HELPER_SUFFIXES = frozenset(
     {".csv", ".tsv", ".txt", ".json", ".xml", ".md", ".pdf", ".xlsx", ".log", ".ini", ".md5", ".sha256", ".done"}
     | {".part", ".partial", ".tmp", ".filepart", ".crdownload"}  # names that programs give to files they still copy
@@ -27,7 +23,6 @@ _HELPER_SUFFIXES = frozenset(
 _IGNORED_FOLDERS = frozenset({"truth"})
 _MAX_DEPTH = 2
 """Sub-folders of the inbox, and folders of DICOM series in them."""
-_BLOCK_BYTES = 1 << 20
 _DAY_NS = 86_400 * 10**9
 
 
@@ -47,6 +42,8 @@ class InboxEntry:
     """Time of the last change of any member."""
     aliases: tuple[str, ...] = ()
     """Other names a manifest may use: of the other members, and of a folder that holds this slide alone."""
+    odd_name: bool = False
+    """Slides of this format are usually named otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +60,25 @@ class RefusedEntry:
 class _Found:
     entries: list[InboxEntry]
     refused: list[RefusedEntry]
-    series: dict[str, list[tuple[Path, Membership]]]
+    series: dict[str, list[tuple[Path, Look]]]
+    files: list[tuple[Path, int]]
+    """Regular files to be looked at, and how deep in the inbox they lie."""
 
 
-def find_slides(inbox: Path) -> tuple[list[InboxEntry], list[RefusedEntry]]:
-    """List the slides of ``inbox``, sorted by name; only the first bytes of each file are read.
+def find_slides(inbox: Path, looker: Looker = look_here) -> tuple[list[InboxEntry], list[RefusedEntry]]:
+    """List the slides of ``inbox``, sorted by name; only the first bytes of each file are read, by ``looker``.
 
     Content decides what is a slide. Files that belong together (MIRAX, a DICOM series) are one entry.
     Helper files (manifest, notes, hidden files, the folder ``truth``) are passed over. Links are not followed.
     """
-    found = _Found([], [], {})
+    found = _Found([], [], {}, [])
     _walk(inbox, inbox, 0, found)
+    looks = looker([path for path, _ in found.files])
+    for (path, depth), look in zip(found.files, looks, strict=True):
+        try:
+            _add(inbox, path, depth, look, found)
+        except SlideRefused as refusal:
+            _refuse(inbox, path, refusal, found)
     _add_series(inbox, found)
     return sorted(found.entries, key=lambda e: e.relative_name), sorted(found.refused, key=lambda e: e.relative_name)
 
@@ -94,31 +99,8 @@ def is_stable(entry: InboxEntry, *, now_ns: int, quiet_s: float) -> bool:
 
 
 def content_digest(entry: InboxEntry) -> str:
-    """SHA-256 over the content of a slide, in hex; where a slide came from and how it is named do not matter.
-
-    The files of a MIRAX folder are told apart by their names in it, which are part of the format;
-    DICOM instances by their content.
-
-    Raises
-    ------
-    SlideRefused
-        SOURCE_GONE or NO_PERMISSION.
-    """
-    if len(entry.members) == 1:
-        return _file_digest(entry.path)
-    digests = {member: _file_digest(member) for member in entry.members}
-    if entry.format == "mirax":
-        folder = side_folder(entry.path)
-        names = (str(m.relative_to(folder)) if m != entry.path else "" for m in entry.members)
-        parts = [f"{name}\0{digest}" for name, digest in zip(names, digests.values(), strict=True)]
-    else:
-        parts = sorted(digests.values())
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def slide_id_of(digest: str) -> str:
-    """Return the slide's id from its content digest."""
-    return "s" + digest[:24]
+    """SHA-256 over the content of a slide, in hex; see :func:`marrow_models.slides.identity.digest_of`."""
+    return digest_of(entry.path, entry.members, entry.format)
 
 
 def _walk(inbox: Path, folder: Path, depth: int, found: _Found) -> None:
@@ -139,31 +121,33 @@ def _walk(inbox: Path, folder: Path, depth: int, found: _Found) -> None:
                 _walk(inbox, path, depth + 1, found)
         elif path.suffix.lower() not in _HELPER_SUFFIXES:
             try:
-                _look_at(inbox, path, depth, found)
+                _check_kind(path)
             except SlideRefused as refusal:
-                found.refused.append(RefusedEntry(_name(inbox, path), path, refusal.reason, refusal.detail))
+                _refuse(inbox, path, refusal, found)
+            else:
+                found.files.append((path, depth))
 
 
-def _look_at(inbox: Path, path: Path, depth: int, found: _Found) -> None:
-    promised = path.suffix.lower() in SLIDE_SUFFIXES
+def _check_kind(path: Path) -> None:
     with source_errors():
         kind = kind_of(path.lstat().st_mode)
     if kind is not None:
         raise SlideRefused(Reason.NOT_REGULAR_FILE, kind)
-    with open_regular(path) as file:
-        if size_of(file) == 0:
-            if promised:
-                raise SlideRefused(Reason.EMPTY_FILE)
-            return
-        name = "mirax" if is_mirax(path) else format_of(file)
-        membership = read_membership(file) if name == "dicom" else None
-    if membership is not None:
-        found.series.setdefault(membership.series, []).append((path, membership))
-    elif name == "dicom" or (name is None and promised):
-        raise SlideRefused(Reason.WRONG_TYPE, "DICOM, but no whole-slide image" if name else "")
-    elif name is not None and depth < _MAX_DEPTH:
-        members = mirax_members(path) if name == "mirax" else (path,)
-        found.entries.append(_entry(inbox, path, members, name, ()))
+
+
+def _refuse(inbox: Path, path: Path, refusal: SlideRefused, found: _Found) -> None:
+    found.refused.append(RefusedEntry(_name(inbox, path), path, refusal.reason, refusal.detail))
+
+
+def _add(inbox: Path, path: Path, depth: int, look: Look | SlideRefused | None, found: _Found) -> None:
+    if isinstance(look, SlideRefused):
+        raise look
+    if look is None:
+        return
+    if look.series is not None:
+        found.series.setdefault(look.series, []).append((path, look))
+    elif depth < _MAX_DEPTH:
+        found.entries.append(_entry(inbox, path, look.members, look.format, ()))
 
 
 def _add_series(inbox: Path, found: _Found) -> None:
@@ -183,12 +167,12 @@ def _add_series(inbox: Path, found: _Found) -> None:
             aliases = [_name(inbox, path) for path in paths if path != main] + own
             found.entries.append(_entry(inbox, main, paths, "dicom", tuple(aliases)))
         except SlideRefused as refusal:
-            found.refused.append(RefusedEntry(_name(inbox, paths[0]), paths[0], refusal.reason, refusal.detail))
+            _refuse(inbox, paths[0], refusal, found)
 
 
 def _entry(inbox: Path, path: Path, members: tuple[Path, ...], name: str, aliases: tuple[str, ...]) -> InboxEntry:
     size, newest = _size_and_time(members)
-    return InboxEntry(path, members, _name(inbox, path), name, size, newest, aliases)
+    return InboxEntry(path, members, _name(inbox, path), name, size, newest, aliases, is_odd_name(path, name))
 
 
 def _size_and_time(members: tuple[Path, ...]) -> tuple[int, int]:
@@ -201,16 +185,3 @@ def _name(inbox: Path, path: Path) -> str:
     """Path relative to the inbox in NFC; bytes that are no UTF-8 are written as escapes, so any name can be stored."""
     raw = os.fsencode(path.relative_to(inbox).as_posix())
     return unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path) as file, source_errors():
-        for block in _blocks(file.fileno()):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(descriptor: int) -> Iterator[bytes]:
-    while block := os.read(descriptor, _BLOCK_BYTES):
-        yield block

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from marrow_models.slides.reader import ColourSpace, TileUnreadable
+from marrow_models.slides.reader import ColourSpace, TileSizeMismatch, TileUnreadable
 
 QUALITY = 90
 """Quality of tiles that we make ourselves (lower levels); tiles of the source are never encoded again."""
@@ -106,7 +106,7 @@ def self_standing(stream: bytes, tables: bytes, width_px: int, height_px: int) -
     if header.scan < 0:
         raise TileUnreadable("no scan in the JPEG stream")
     if (header.width_px, header.height_px, len(header.components)) != (width_px, height_px, 3):
-        raise TileUnreadable(
+        raise TileSizeMismatch(
             f"JPEG of {header.width_px} x {header.height_px} px, {len(header.components)} components, "
             f"in a tile of {width_px} x {height_px}"
         )

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from marrow_models.slides.reader import TileUnreadable
+from marrow_models.slides.reader import TileSizeMismatch, TileUnreadable
 
 _SIZE_MARKER = b"\xff\x4f\xff\x51"
 _SEARCHED_BYTES = 1024
@@ -21,13 +21,14 @@ def check_size(stream: bytes, width_px: int, height_px: int) -> None:
     Raises
     ------
     TileUnreadable
+        TileSizeMismatch where it claims another size.
     """
     start = stream.find(_SIZE_MARKER, 0, _SEARCHED_BYTES)
     if start < 0 or len(stream) < start + 24:
         raise TileUnreadable("not a JPEG 2000 stream")
     right, bottom, left, top = struct.unpack_from(">4I", stream, start + 8)
     if (right - left, bottom - top) != (width_px, height_px):
-        raise TileUnreadable(f"JPEG 2000 of {right - left} x {bottom - top} px in a tile of {width_px} x {height_px}")
+        raise TileSizeMismatch(f"JPEG 2000 of {right - left} x {bottom - top} px in a tile of {width_px} x {height_px}")
 
 
 def decode(stream: bytes, width_px: int, height_px: int) -> NDArray[np.uint8]:

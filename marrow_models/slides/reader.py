@@ -19,6 +19,10 @@ class TileUnreadable(MarrowError):
     """One tile or region cannot be read; the rest of the slide may be fine. Holds no identifying text."""
 
 
+class TileSizeMismatch(TileUnreadable):
+    """The tile's own header claims another size than the container gives it."""
+
+
 class SlideReader(Protocol):
     """One open slide: its pyramid of 8-bit RGB levels, and nothing else that the file may hold.
 

@@ -92,7 +92,10 @@ class TiffReader:
         except BaseException:
             self._file.close()
             raise
-        self._cache = ArrayCache(_STRIP_CACHE_BYTES if self.tile_size(0) is None else _TILE_CACHE_BYTES)
+        # One segment fits always: to decode a strip anew for every tile along it would take a slide's night.
+        largest = max(level.seg_width * level.seg_height * 3 for level in self._levels)
+        least = _STRIP_CACHE_BYTES if self.tile_size(0) is None else _TILE_CACHE_BYTES
+        self._cache = ArrayCache(max(least, min(largest, _MAX_SEGMENT_BYTES)))
 
     def _open(self, ndpi: bool, dialect: str) -> list[_Level]:
         # A neutral name, so that no message can hold the file's; other files named by OME-XML stay closed.
@@ -214,6 +217,8 @@ class TiffReader:
             decoded = level.page.decode(
                 data, index, jpegtables=level.page.jpegtables, jpegheader=level.page.jpegheader
             ) if compression == _JPEG else level.page.decode(data, index)  # fmt: skip
+        except MemoryError:  # the claimed size was checked: it is the process that is full, not the tile that lies
+            raise
         except _PARSER_ERRORS as error:
             raise TileUnreadable(type(error).__name__) from None
         pixels = np.asarray(decoded[0])

@@ -11,10 +11,9 @@ from typing import BinaryIO
 
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.slides.files import read_at, size_of
-from marrow_models.slides.gate import MAX_PAGES
+from marrow_models.slides.gate import MAX_PAGES, MAX_TAGS
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MAX_TAGS = 4096
 _MIN_BYTES = 256
 """A shorter file cannot hold a directory and a pixel: its offsets are wrong rather than its end missing."""
 _TEXT_BYTES = 65_536
@@ -74,7 +73,8 @@ def read_directory(file: BinaryIO, layout: Layout, offset: int) -> Directory:
     Raises
     ------
     SlideRefused
-        TRUNCATED where it lies behind the end of the file, CORRUPT_HEADER where it cannot be one.
+        TRUNCATED where it lies behind the end of the file, CORRUPT_HEADER where it cannot be one, TOO_MANY_PAGES
+        where it has more entries than any slide's.
     """
     size = size_of(file)
     count_format, entry_bytes, next_format = _formats(layout)
@@ -85,7 +85,9 @@ def read_directory(file: BinaryIO, layout: Layout, offset: int) -> Directory:
         raise SlideRefused(reason, "a directory lies behind the end of the file")
     count = struct.unpack(count_format, raw)[0]
     if not 0 < count <= MAX_TAGS:
-        raise SlideRefused(Reason.CORRUPT_HEADER, f"a directory of {count} entries")
+        honest = count * entry_bytes <= size - offset  # a count that no file of this length holds is only a wrong byte
+        reason = Reason.TOO_MANY_PAGES if count and honest else Reason.CORRUPT_HEADER
+        raise SlideRefused(reason, f"a directory of {count} entries")
     raw = read_at(file, offset + count_bytes, count * entry_bytes + next_bytes)
     if len(raw) < count * entry_bytes + next_bytes:
         raise SlideRefused(Reason.TRUNCATED, "a directory is cut short")
@@ -98,7 +100,7 @@ def check_chain(file: BinaryIO, layout: Layout) -> int:
     Raises
     ------
     SlideRefused
-        CORRUPT_HEADER for a loop, for none at all or for more than any slide has; TRUNCATED for a cut file.
+        CORRUPT_HEADER for a loop or none at all, TOO_MANY_PAGES for more than any slide has; TRUNCATED for a cut file.
     """
     seen: set[int] = set()
     offset = layout.first
@@ -107,7 +109,7 @@ def check_chain(file: BinaryIO, layout: Layout) -> int:
             raise SlideRefused(Reason.CORRUPT_HEADER, "the directories form a loop")
         seen.add(offset)
         if len(seen) > MAX_PAGES:
-            raise SlideRefused(Reason.CORRUPT_HEADER, f"more than {MAX_PAGES} directories")
+            raise SlideRefused(Reason.TOO_MANY_PAGES, f"more than {MAX_PAGES} directories")
         offset = read_directory(file, layout, offset).next
     if not seen:
         raise SlideRefused(Reason.CORRUPT_HEADER, "no directory")

@@ -21,7 +21,8 @@ def pyramid_pages(tiff: tifffile.TiffFile, dialect: str) -> list[tifffile.TiffPa
     Raises
     ------
     SlideRefused
-        PIXEL_FORMAT where the slide is not 8-bit RGB brightfield in a compression we read.
+        PIXEL_FORMAT where the slide is not 8-bit RGB brightfield in a compression we read, TRUNCATED where a level
+        lies behind the end of the file.
     """
     pages = [tiff.pages[index].aspage() for index in range(len(tiff.pages))]
     if dialect == "ndpi":
@@ -75,6 +76,8 @@ def _sub_pages(tiff: tifffile.TiffFile, base: tifffile.TiffPage) -> list[tifffil
     """Directories that the first one points at: the lower levels of an OME-TIFF."""
     found = []
     for index, offset in enumerate((base.subifds or ())[:64]):
+        if offset >= tiff.filehandle.size:
+            raise SlideRefused(Reason.TRUNCATED, "a level lies behind the end of the file")
         tiff.filehandle.seek(offset)
         found.append(tifffile.TiffPage(tiff, (0, index)))
     return found

@@ -134,7 +134,7 @@ def test_a_jpeg_2000_tile_that_claims_gigabytes_costs_no_memory(inbox: Path, tmp
     at = data.index(b"\xff\x4f\xff\x51") + 8
     data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
     path.write_bytes(data)
-    assert outcome(inbox, tmp_path / "s") == Reason.TILE_ERRORS
+    assert outcome(inbox, tmp_path / "s") == Reason.TILE_SIZE_MISMATCH
 
 
 def test_garbage_in_tiles_is_counted_and_the_rest_is_kept(inbox: Path, tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ class TestInterruption:
             return plan(*arguments)
 
         monkeypatch.setattr(ingest_module, "plan_levels", touching)
-        assert refusal(source, store) == Reason.SOURCE_GONE
+        assert refusal(source, store) == Reason.SOURCE_CHANGED
 
     def test_a_source_that_is_gone_is_refused(self, tmp_path: Path, store: Path) -> None:
         assert refusal(tmp_path / "nowhere.svs", store) == Reason.SOURCE_GONE

@@ -44,7 +44,8 @@ def real_night(tmp_path_factory):
 
 
 def _by_file(root, result):
-    from marrow_models.slides.inbox import content_digest, find_slides, slide_id_of
+    from marrow_models.slides.identity import slide_id_of
+    from marrow_models.slides.inbox import content_digest, find_slides
     from tasks.pseudonym import load_pseudonyms
 
     keys = load_pseudonyms(root / "home" / "keys" / "pseudonym.key")

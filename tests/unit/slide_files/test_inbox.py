@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marrow_models.errors import Reason, SlideRefused
-from marrow_models.slides.inbox import content_digest, find_slides, is_stable, slide_id_of
+from marrow_models.slides.identity import slide_id_of
+from marrow_models.slides.inbox import content_digest, find_slides, is_stable
 from tests.unit.slide_files.sources import (
     CANARY,
     JPEG_2000,

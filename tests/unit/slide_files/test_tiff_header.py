@@ -76,11 +76,18 @@ def test_a_million_directories_are_refused_without_being_followed(tmp_path: Path
     chain = b"".join(directory(8 + (number + 1) * length) for number in range(3 * MAX_PAGES))
     path.write_bytes(b"II*\0" + struct.pack("<I", 8) + chain)
     began = time.process_time()
-    assert reason_of(path) == Reason.CORRUPT_HEADER
+    assert reason_of(path) == Reason.TOO_MANY_PAGES
     assert time.process_time() - began < 5
 
 
 def test_half_a_million_tags_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.tif"
+    tags = struct.pack("<HHQQ", 65_000, 1, 1, 0) * 500_000
+    path.write_bytes(b"II+\0" + struct.pack("<HHQ", 8, 0, 16) + struct.pack("<Q", 500_000) + tags + bytes(8))
+    assert reason_of(path) == Reason.TOO_MANY_PAGES
+
+
+def test_half_a_million_tags_that_no_file_of_this_length_holds_are_a_wrong_byte(tmp_path: Path) -> None:
     path = tmp_path / "t.tif"
     path.write_bytes(b"II+\0" + struct.pack("<HHQ", 8, 0, 16) + struct.pack("<Q", 500_000) + FILLER)
     assert reason_of(path) == Reason.CORRUPT_HEADER

@@ -13,7 +13,7 @@ from marrow_models.pyramid.layout import LevelLayout
 from marrow_models.pyramid.levels import Damage, encoded, halved
 from marrow_models.slides import jpeg
 from marrow_models.slides.levels import downsample_of
-from marrow_models.slides.reader import TileUnreadable
+from marrow_models.slides.reader import TileSizeMismatch, TileUnreadable
 from tests.unit.slide_files.sources import picture
 
 LOSSLESS = LevelLayout(100, 100, 64, 64, ZSTD_CODEC, "rgb", 2.0)
@@ -55,10 +55,26 @@ def test_a_damaged_lossless_chunk_is_noticed(data: bytes) -> None:
 def test_damage_is_borne_up_to_its_limit_and_not_a_tile_further() -> None:
     damage = Damage(total=300, allowed=0.01)
     for _ in range(3):
-        damage.add()
+        damage.add(TileUnreadable("cut"))
     with pytest.raises(SlideRefused) as caught:
-        damage.add()
+        damage.add(TileUnreadable("cut"))
     assert caught.value.reason == Reason.TILE_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("mismatched", "cut", "reason"),
+    [(4, 0, Reason.TILE_SIZE_MISMATCH), (3, 1, Reason.TILE_SIZE_MISMATCH), (1, 3, Reason.TILE_ERRORS)],
+)
+def test_tiles_of_a_size_of_their_own_are_called_so_where_most_of_the_damage_is(
+    mismatched: int, cut: int, reason: Reason
+) -> None:
+    damage = Damage(total=300, allowed=0.01)
+    lost = [TileSizeMismatch("65500 x 65500")] * mismatched + [TileUnreadable("cut")] * cut
+    for why in lost[:-1]:
+        damage.add(why)
+    with pytest.raises(SlideRefused) as caught:
+        damage.add(lost[-1])
+    assert caught.value.reason == reason
 
 
 def test_a_slide_of_which_nothing_is_left_is_refused() -> None:
