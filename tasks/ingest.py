@@ -24,6 +24,7 @@ def ingest_slide(night: Night, slide_id: str, slide: Slide) -> StoreReceipt:
         night.home.store(slide_id),
         um_per_px=slide.um_per_px,
         profile=night.plan.store_profile,
+        may_appear=night.warehouse.fence.check,
     )
     return receipt
 

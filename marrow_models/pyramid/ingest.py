@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.layout import FORMAT_VERSION, LevelLayout, group_document
 from marrow_models.pyramid.levels import Damage, WrittenLevel, write_made_levels, write_source_level
 from marrow_models.pyramid.manifest import (
+    always,
     answers,
     complete,
     partial_store,
     read_manifest,
+    store_errors,
     write_document,
     write_manifest,
 )
@@ -62,6 +64,7 @@ def ingest_slide(
     um_per_px: float | None,
     profile: Profile = "copy",
     max_lost: float = MAX_LOST_FRACTION,
+    may_appear: Callable[[], None] = always,
 ) -> StoreReceipt:
     """Write the slide whose main file is ``path`` to ``store``, whole or not at all.
 
@@ -76,11 +79,14 @@ def ingest_slide(
         ``copy`` keeps the source's JPEG tiles; ``portable`` writes zstd chunks for any OME-Zarr viewer.
     max_lost
         Fraction of the source's tiles that may fail to decode.
+    may_appear
+        Asked just before the finished store takes its place; raises to prevent that.
 
     Raises
     ------
     SlideRefused
-        With the reason; nothing is written then, and what was at ``store`` stays.
+        With the reason, DISK_FULL where the store cannot be written; no store is made then, and what was at ``store``
+        stays.
     """
     members = tuple(dict.fromkeys((path, *members)))
     before = _stamp(members)
@@ -96,11 +102,11 @@ def ingest_slide(
     with closing(open_slide(path, members)) as reader:
         scale = resolve(reader.stated_um_per_px, um_per_px)
         plans = plan_levels(reader, profile)
-        with partial_store(store) as partial:
+        with store_errors(), partial_store(store) as partial:
             receipt = _write_store(reader, plans, partial, scale, max_lost, request)
             if _stamp(members) != before:
                 raise SlideRefused(Reason.SOURCE_GONE, "it changed while it was read")
-            complete(partial, store)
+            complete(partial, store, may_appear=may_appear)
     return receipt
 
 

@@ -65,7 +65,8 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     """Read up to ``count`` bytes at ``offset``; fewer only at the end of the file. Safe across threads."""
     parts: list[bytes] = []
     while count > 0:
-        part = os.pread(file.fileno(), count, offset)
+        with source_errors():
+            part = os.pread(file.fileno(), count, offset)
         if not part:
             break
         parts.append(part)
