@@ -49,6 +49,8 @@ def as_refusal(error: Exception) -> SlideRefused:
         return SlideRefused(Reason.SOURCE_GONE, place_of(error))
     if isinstance(error, PermissionError):
         return SlideRefused(Reason.NO_PERMISSION, place_of(error))
+    if isinstance(error, MemoryError):
+        return SlideRefused(Reason.OOM, place_of(error))
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return SlideRefused(Reason.DISK_FULL, place_of(error))
     return SlideRefused(Reason.INTERNAL, place_of(error))

@@ -180,6 +180,7 @@ def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
         warehouse = None
         try:
             _migrate(connection, path)
+            connection.execute(statement("no_checkpoint_at_close"))
             connection.execute(statement("configure"))
             warehouse = Warehouse(connection, path, _raise_fence(connection, path))
             yield warehouse
@@ -201,10 +202,13 @@ def _raise_fence(connection: DuckDBPyConnection, path: Path) -> Fence:
 
 
 def _close(connection: DuckDBPyConnection, warehouse: Warehouse | None) -> None:
-    if warehouse is not None and latest_token(warehouse.fence.path) != warehouse.fence.token:
-        # Closing would remove the log of changes by its name, and that is the successor's by now.
-        with suppress(duckdb.Error):
-            connection.execute(statement("keep_wal_at_close"))
+    """Close, and take the log of changes in unless another writer has taken over.
+
+    Taking it in ends with its removal by name, and by then that name may be the log of the successor.
+    """
+    if warehouse is not None and latest_token(warehouse.fence.path) == warehouse.fence.token:
+        with suppress(duckdb.Error):  # a full disk: the next opening reads the log
+            connection.execute(statement("checkpoint"))
     connection.close()
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from marrow_models.phantom.night import SlideScale, make_phantom
 from tests.end_to_end.servers import prefect_server
-from tests.faults.kill_points import FLOW_POINTS, WORKER_POINTS
+from tests.faults.kill_points import FLOW_POINTS, LATE, WORKER_POINTS
 from tests.faults.rig import Rig, ended, kill, rig
 from warehouse.connection import open_warehouse
 from warehouse.integrity import faults
@@ -82,8 +83,9 @@ class Report:
         rows = "".join(f"| {name} | {count} |\n" for name, count in sorted(self.kills.items()))
         return (
             f"# Chaos run of {self.started_at}\n\n"
-            f"{self.killed} kills in {self.nights} nights on {self.homes} homes, {self.seconds:.0f} s, seed {self.seed}. "
-            f"{self.commits} acknowledged commits, {self.slides_acknowledged} of them whole slides.\n\n"
+            f"{self.killed} kills in {self.nights} nights on {self.homes} homes, {self.seconds:.0f} s, "
+            f"seed {self.seed}. {self.commits} acknowledged commits, "
+            f"{self.slides_acknowledged} of them whole slides.\n\n"
             f"Lost: {len(self.lost)}. Torn: {len(self.torn)}. Duplicates: {len(self.duplicates)}. "
             f"Different from an undisturbed night: {len(self.different)}.\n\n"
             f"| killed | times |\n|---|--:|\n{rows}" + "".join(f"\n- {text}" for text in self.wrong)
@@ -98,11 +100,16 @@ class Supervisor:
         self.report = Report(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", seed)
         self._home = made.folder / "home-0000"
         self._reference, self.night_s = self._undisturbed()
+        self.stage = "fresh"
+        """How far the home is: fresh, under way, or late (every slide is loaded)."""
         self._next_home()
 
     def step(self, *deaths: Death) -> None:
         """One night with its deaths, then the books are checked; a night that got to its end ends its home."""
+        if self.stage != "fresh" and any((death.point or "").startswith("ingest") for death in deaths):
+            self._next_home()
         self.report.nights += 1
+        self.stage = "under way"
         for death in deaths:
             if death.point:
                 self.rig.arm(death.point)
@@ -118,6 +125,7 @@ class Supervisor:
         for death in deaths:
             if death.point and self.rig.was_reached(death.point):
                 self.report.kills[death.name] += 1
+                self.stage = "late" if death.point in LATE else self.stage
         if any(death.target == "scheduler" for death in deaths):
             self.rig.start_cluster()
         self._check_books()
@@ -140,6 +148,7 @@ class Supervisor:
         return kill(night)  # type: ignore[arg-type]  # the night of Rig.night
 
     def _undisturbed(self) -> tuple[list[tuple], float]:
+        self.rig.warm_up()
         began = time.monotonic()
         night = self.rig.night(self.inbox, self._home, target_cells=0)
         assert ended(night, NIGHT_LIMIT_S) == 0, self.rig.log_of_last_night()
@@ -148,9 +157,18 @@ class Supervisor:
         return rows, time.monotonic() - began
 
     def _next_home(self) -> None:
+        acknowledged = self._acknowledged()
+        self.report.commits += len(acknowledged)
+        self.report.slides_acknowledged += sum(line.startswith("load ") for line in acknowledged)
         shutil.rmtree(self._home, ignore_errors=True)
+        self.stage = "fresh"
         self.report.homes += 1
         self._home = self.rig.folder / f"home-{self.report.homes:04d}"
+
+    def _acknowledged(self) -> list[str]:
+        """A line for every commit of which a process was told that it is safe."""
+        path = self._home.with_name(f"{self._home.name}.acknowledged")
+        return path.read_text().splitlines() if path.exists() else []
 
     @property
     def _warehouse(self) -> Path:
@@ -162,8 +180,7 @@ class Supervisor:
 
     def _check_books(self) -> None:
         """R1 to R3, as far as the night got: what was acknowledged is there, whole, and once."""
-        acknowledged = self._home.with_name(f"{self._home.name}.acknowledged")
-        lines = acknowledged.read_text().splitlines() if acknowledged.exists() else []
+        lines = self._acknowledged()
         if not self._warehouse.exists():
             self.report.lost += [f"{self._home.name}: {line}" for line in lines]
             return
@@ -194,21 +211,18 @@ class Supervisor:
     def _check_end(self) -> None:
         """After the night that went through: the same rows as undisturbed, and nothing left over."""
         self.report.nights_to_the_end += 1
-        acknowledged = self._home.with_name(f"{self._home.name}.acknowledged").read_text().splitlines()
-        self.report.commits += len(acknowledged)
-        self.report.slides_acknowledged += sum(line.startswith("load ") for line in acknowledged)
         if self._cells() != self._reference:
             self.report.different.append(f"{self._home.name}: cells differ")
         left = [*(self._home / "work").iterdir(), *(self._home / "slides").glob("*.partial-*")]
         self.report.different += [f"{self._home.name}: {path.name} is left over" for path in left]
 
 
-def draw(moments: random.Random, night_s: float) -> tuple[Death, ...]:
-    """The deaths of one night of the long suite: a random mix of random moments and named points."""
+def draw(moments: random.Random, night_s: float, stage: str) -> tuple[Death, ...]:
+    """The deaths of one night of the long suite: a random mix of random moments and of points that can be reached."""
     kinds = ["flow", "flow point", "both points", "worker", "worker and flow", "scheduler"]
-    kind = moments.choices(kinds, weights=[30, 25, 25, 8, 8, 4])[0]
+    kind = moments.choices(kinds, weights=[25, 25, 30, 5, 12, 3] if stage != "late" else [20, 70, 0, 0, 0, 10])[0]
     early, late = (moments.uniform(0.3, night_s) for _ in range(2))
-    flow_point = Death("flow", moments.choice(list(FLOW_POINTS)))
+    flow_point = Death("flow", moments.choice(sorted(LATE) if stage == "late" else list(FLOW_POINTS)))
     worker_point = Death("worker", moments.choice(list(WORKER_POINTS)))
     return {
         "flow": (Death("flow", at_s=early),),
@@ -240,7 +254,7 @@ def run(folder: Path, *, kills: int, seconds: float, seed: int) -> Report:
             report, moments = supervisor.report, random.Random(seed)
             planned = every_point()
             while report.killed < kills and time.monotonic() - began < seconds:
-                supervisor.step(*(planned.pop(0) if planned else draw(moments, supervisor.night_s)))
+                supervisor.step(*(planned.pop(0) if planned else draw(moments, supervisor.night_s, supervisor.stage)))
             supervisor.finish()
     report.seconds = time.monotonic() - began
     return report
@@ -259,7 +273,7 @@ def main() -> None:
     whole = asdict(replace(report, kills={})) | {"killed": report.killed, "kills": dict(report.kills)}
     wanted.report.with_suffix(".json").write_text(json.dumps(whole, indent=2) + "\n")
     wanted.report.with_suffix(".md").write_text(report.as_markdown())
-    print(report.as_markdown())
+    sys.stdout.write(report.as_markdown())
     raise SystemExit(1 if report.wrong else 0)
 
 

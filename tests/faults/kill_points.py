@@ -51,6 +51,8 @@ FLOW_POINTS = {
     "publish.after_replace": Point("warehouse.publish", "replacing", "after"),
 }
 POINTS = WORKER_POINTS | FLOW_POINTS
+LATE = frozenset(name for name in FLOW_POINTS if name.startswith(("diagnosis", "parquet", "publish")))
+"""Points that are reached when every slide is loaded."""
 
 
 def arm(folder: Path, name: str) -> None:
