@@ -99,7 +99,7 @@ class Supervisor:
         self.rig, self.inbox = made, inbox
         self.report = Report(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", seed)
         self._home = made.folder / "home-0000"
-        self._reference, self.night_s = self._undisturbed()
+        self.reference, self.night_s = self._undisturbed()
         self.stage = "fresh"
         """How far the home is: fresh, under way, or late (every slide is loaded)."""
         self._next_home()
@@ -158,7 +158,7 @@ class Supervisor:
 
     def _next_home(self) -> None:
         acknowledged = self._acknowledged()
-        self.report.commits += len(acknowledged)
+        self.report.commits += sum(not line.startswith("fields ") for line in acknowledged)
         self.report.slides_acknowledged += sum(line.startswith("load ") for line in acknowledged)
         shutil.rmtree(self._home, ignore_errors=True)
         self.stage = "fresh"
@@ -211,7 +211,7 @@ class Supervisor:
     def _check_end(self) -> None:
         """After the night that went through: the same rows as undisturbed, and nothing left over."""
         self.report.nights_to_the_end += 1
-        if self._cells() != self._reference:
+        if self._cells() != self.reference:
             self.report.different.append(f"{self._home.name}: cells differ")
         left = [*(self._home / "work").iterdir(), *(self._home / "slides").glob("*.partial-*")]
         self.report.different += [f"{self._home.name}: {path.name} is left over" for path in left]
@@ -260,6 +260,13 @@ def run(folder: Path, *, kills: int, seconds: float, seed: int) -> Report:
     return report
 
 
+def write_report(report: Report, path: Path) -> None:
+    """``path`` with the suffixes ``.json`` and ``.md``."""
+    whole = asdict(replace(report, kills={})) | {"killed": report.killed, "kills": dict(report.kills)}
+    path.with_suffix(".json").write_text(json.dumps(whole, indent=2) + "\n")
+    path.with_suffix(".md").write_text(report.as_markdown())
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -270,9 +277,7 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="marrow-chaos-") as folder:
         report = run(Path(folder), kills=wanted.kills, seconds=wanted.minutes * 60, seed=wanted.seed)
-    whole = asdict(replace(report, kills={})) | {"killed": report.killed, "kills": dict(report.kills)}
-    wanted.report.with_suffix(".json").write_text(json.dumps(whole, indent=2) + "\n")
-    wanted.report.with_suffix(".md").write_text(report.as_markdown())
+    write_report(report, wanted.report)
     sys.stdout.write(report.as_markdown())
     raise SystemExit(1 if report.wrong else 0)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 ARMED = "CHAOS_ARMED"
 PIDS = "CHAOS_PIDS"
+CURSE, DEATHS = "cursed", "cursed.deaths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,35 @@ def _wrapped(function: Callable[..., Any], reached: Callable[[], None], when: st
     return block if is_block else call
 
 
+def curse(folder: Path, slide_id: str) -> Path:
+    """Let every worker die that surveys a slide; the file that gets a line for each death."""
+    (folder / CURSE).write_text(slide_id)
+    (folder / DEATHS).write_text("")
+    return folder / DEATHS
+
+
+def lift_curse(folder: Path) -> None:
+    """No slide kills any more."""
+    (folder / CURSE).unlink()
+
+
+def _cursed(function: Callable[..., Any]) -> Callable[..., Any]:
+    folder = Path(os.environ[ARMED])
+
+    @functools.wraps(function)
+    def call(store: Path, *args: Any) -> Any:
+        if (folder / CURSE).exists() and (folder / CURSE).read_text() in store.name:
+            with (folder / DEATHS).open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(store, *args)
+
+    return call
+
+
 def dask_setup(worker: Any) -> None:
     """Called by ``dask worker --preload``: the worker can be found, and dies where it is told to."""
     (Path(os.environ[PIDS]) / str(os.getpid())).touch()
     install(WORKER_POINTS)
+    survey = importlib.import_module("tasks.survey")
+    survey.survey_store = _cursed(survey.survey_store)  # type: ignore[attr-defined]
