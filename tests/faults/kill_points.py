@@ -91,6 +91,7 @@ def _death(folder: Path, name: str, point: Point) -> Callable[[], None]:
 
 def _wrapped(function: Callable[..., Any], reached: Callable[[], None], when: str) -> Callable[..., Any]:
     @contextmanager
+    @functools.wraps(function)
     def block(*args: Any, **kwargs: Any) -> Any:
         with function(*args, **kwargs) as value:
             yield value

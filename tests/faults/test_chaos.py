@@ -179,7 +179,7 @@ def test_full_disks_stop_a_night_in_order_and_the_next_goes_on(supervisor: Super
         assert cells(home) == supervisor.reference
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_night_killed_before_anything_leaves_a_home_that_works(supervisor: Supervisor, home: Path) -> None:
     """F51: inside the opening of the warehouse, its migrations and the first entries."""
     made = supervisor.rig
