@@ -46,6 +46,7 @@ class Rig:
     """Server, scheduler, workers and the way to start nights; everything it started ends with it."""
 
     folder: Path
+    env: dict[str, str]
     workers: int = 1
     address: str = ""
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -100,7 +101,8 @@ class Rig:
         log = self.folder / f"night-{self._nights:04d}.log"
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED_ONCE)
-        arguments = (inbox, home, self.address, home.parent / f"{home.name}.acknowledged", log, options)
+        acknowledged = home.parent / f"{home.name}.acknowledged"
+        arguments = (inbox, home, self.address, acknowledged, log, self.env, options)
         started = context.Process(target=run_one_night, args=arguments)
         started.start()
         return started
@@ -139,10 +141,10 @@ class Rig:
 @contextmanager
 def rig(folder: Path, server: dict[str, str], *, workers: int = 1) -> Iterator[Rig]:
     """A rig whose nights report to the Prefect server that ``server`` (environment) points at."""
-    made = Rig(folder, workers)
+    extra = QUIET | server | {ARMED: str(folder / "armed"), PIDS: str(folder / "pids")}
+    made = Rig(folder, extra, workers)
     for part in ("armed", "pids"):
         (folder / part).mkdir(parents=True)
-    extra = QUIET | server | {ARMED: str(made.armed), PIDS: str(folder / "pids")}
     before = {name: os.environ.get(name) for name in extra}
     os.environ.update(extra)
     try:
@@ -157,9 +159,11 @@ def rig(folder: Path, server: dict[str, str], *, workers: int = 1) -> Iterator[R
 
 
 def run_one_night(
-    inbox: Path, home: Path, cluster: str, acknowledged: Path, log: Path, options: dict[str, Any]
+    inbox: Path, home: Path, cluster: str, acknowledged: Path, log: Path, env: dict[str, str], options: dict[str, Any]
 ) -> None:
     """In the forked process: the flow itself, with what is acknowledged written down at once."""
+    # The process that was forked may have been started by an earlier rig.
+    os.environ.update(env)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -167,10 +171,13 @@ def run_one_night(
 
     _note_acknowledged(acknowledged)
     kill_points.install(kill_points.FLOW_POINTS)
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from flows.nightly import nightly
 
     try:
-        state = nightly(home=home, inbox=inbox, cluster=cluster, return_state=True, **options)
+        with temporary_settings(updates={PREFECT_API_URL: env["PREFECT_API_URL"]}):
+            state = nightly(home=home, inbox=inbox, cluster=cluster, return_state=True, **options)
         sys.stdout.write(f"{state}\n")
         code = {"Completed": 0, "CompletedWithQuarantine": 3}.get(state.name, 1)
     except Exception:  # noqa: BLE001 - the edge of a process: its end is what the supervisor judges

@@ -19,7 +19,7 @@ from tests.faults.kill_points import curse, lift_curse
 from tests.faults.rig import ended, kill, rig
 from warehouse.connection import open_warehouse
 from warehouse.integrity import faults
-from warehouse.ledger import State, states
+from warehouse.ledger import State, history, states
 from warehouse.read import RunRow, latest_run
 
 LONG = SlideScale(width_px=6144, height_px=1024, cells=(60, 70))
@@ -88,7 +88,10 @@ def test_hundreds_of_deaths_lose_and_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: Supervisor, tmp_path: Path) -> None:
-    """F51, R8: killed after the first receipt, the slide goes on from it, and its cells have the same numbers."""
+    """F51, R8: killed after the first receipt, the slide goes on from it, and its cells have the same numbers.
+
+    F45, F50: meanwhile a worker dies, which the ledger tells, and its fields are done again in smaller pieces.
+    """
     make_phantom(tmp_path / "inbox", seed=6, patients=1, slides_per_patient=1, scale=LONG)
     made = supervisor.rig
     undisturbed = made.night(tmp_path / "inbox", tmp_path / "whole", target_cells=0)
@@ -100,13 +103,20 @@ def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: 
     assert ended(killed, NIGHT_LIMIT_S) == -signal.SIGKILL
     assert made.was_reached("receipt.after_rename")
     kept = len(list((tmp_path / "home" / "work").glob("*/*.cells")))
-    assert ended(made.night(tmp_path / "inbox", tmp_path / "home", target_cells=0), NIGHT_LIMIT_S) == 0
+    made.arm("fields")
+    resumed = made.night(tmp_path / "inbox", tmp_path / "home", target_cells=0)
+    assert ended(resumed, NIGHT_LIMIT_S) == 0, made.log_of_last_night()
+    assert made.was_reached("fields")
 
     assert groups >= 3
     assert kept == 1
     assert len(noted(tmp_path / "home", "fields")) == groups - kept
-    assert cells(tmp_path / "home") == cells(tmp_path / "whole")
+    undisturbed_rows = cells(tmp_path / "whole")
+    assert cells(tmp_path / "home") == undisturbed_rows
     assert list((tmp_path / "home" / "work").iterdir()) == []
+    with open_warehouse(tmp_path / "home" / "warehouse" / "marrow.duckdb") as warehouse:
+        told = [event.detail for event in history(warehouse, undisturbed_rows[0][0]) if event.state is State.ANALYSED]
+    assert told == ["memory: batch size 8, tiles of 128 px, a worker died"]
 
 
 @pytest.mark.slow

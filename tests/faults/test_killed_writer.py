@@ -71,7 +71,7 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path, kill
             with warehouse.exclusive() as connection:
                 stored = {key for (key,) in connection.execute("SELECT result_key FROM fact_analysis").fetchall()}
         assert {f"k{number}" for number in acknowledged} <= stored
-    assert len(acknowledged) > 2 * kills
+    assert len(acknowledged) >= kills
 
 
 def test_the_run_of_a_killed_writer_is_found_dead_by_the_next(tmp_path: Path) -> None:
