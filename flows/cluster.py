@@ -34,7 +34,8 @@ def open_cluster(plan: NightPlan, home: Home) -> Iterator[Workers]:
         dask.config.set(
             {
                 "temporary-directory": str(home.scratch),
-                "distributed.scheduler.allowed-failures": 2,
+                # What was on a worker that died is tried once more, alone (Workers.call_alone): two deaths in all.
+                "distributed.scheduler.allowed-failures": 0,
                 "distributed.admin.large-graph-warning-threshold": "1MB",
                 "distributed.comm.timeouts.connect": f"{min(plan.no_workers_timeout_s, 30):.0f}s",
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,9 @@ from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
 from tasks.plan import NightPlan, manifest_path
 from tasks.pseudonym import load_pseudonyms
+from tasks.room import check_room
 from warehouse.connection import open_warehouse
 from warehouse.manifest import read_manifest
-
-ENOUGH_FREE_BYTES = 5 * 2**30
 
 
 @dataclass(slots=True)
@@ -48,7 +46,7 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
     plan = load_settings(home=home, inbox=inbox)
     place = Home(home)
     checks = [
-        _Check("home", lambda: _home(place)),
+        _Check("home", lambda: _home(plan, place)),
         _Check("inbox", lambda: _inbox(plan)),
         _Check("pseudonym key", lambda: _key(plan, place)),
         _Check("models", lambda: _models(plan)),
@@ -60,11 +58,8 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
     return [check.row() for check in checks]
 
 
-def _home(place: Home) -> str:
-    place.create()
-    free = shutil.disk_usage(place.root).free
-    if free < ENOUGH_FREE_BYTES:
-        raise OSError(f"only {free / 2**30:.1f} GiB free under HOME; a night may need {ENOUGH_FREE_BYTES / 2**30:.0f}.")
+def _home(plan: NightPlan, place: Home) -> str:
+    free = check_room(place.create(), plan.least_free_bytes)
     return f"{free / 2**30:.0f} GiB free"
 
 

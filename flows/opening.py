@@ -6,7 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from flows.cluster import open_cluster
 from flows.progress import current_listener
 from flows.result import NightResult
 from marrow_models.bundle import Bundle, load_bundle
-from marrow_models.errors import NightFailed
+from marrow_models.errors import CannotWrite, NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
@@ -28,6 +28,8 @@ from tasks.plan import NightPlan
 from tasks.progress import Broadcast
 from tasks.pseudonym import load_pseudonyms
 from tasks.publish import end_state
+from tasks.receipts import sweep
+from tasks.room import check_room
 from warehouse import dimensions, read, runs
 from warehouse.connection import open_warehouse
 from warehouse.records import ModelRecord, RunRecord
@@ -55,9 +57,11 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
 
     Only one run has the warehouse at a time: the lock is the operating system's and dies with its holder. When the
     block raises :class:`NightFailed` the run is closed as failed, the result says why, and nothing is raised.
+    Raises UserError before anything is begun when HOME cannot be written or has no room.
     """
     started = time.monotonic()
     home = Home(plan.home.absolute()).create()
+    check_room(home, plan.least_free_bytes)
     bundle = load_bundle(plan.models)
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -67,6 +71,7 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
         runs.close_crashed_runs(warehouse)
+        sweep(home.work, stored=lambda key: read.is_stored(warehouse, key))
         runs.start_run(warehouse, _run_record(plan, run_id, trigger))
         dimensions.store_model(warehouse, _model_record(bundle))
         night = Night(
@@ -88,11 +93,21 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         except NightFailed as failure:
             result.failure = str(failure)
         except BaseException:
-            _end(night, RunState.FAILED)
+            with suppress(CannotWrite):
+                _end(night, RunState.FAILED)
             raise
-        _end(night, RunState.FAILED if result.failure else end_state(night))
+        _close(night, result)
         result.seconds = time.monotonic() - started
+
+
+def _close(night: Night, result: NightResult) -> None:
+    """End the run and fill its result. Where the warehouse cannot be written, the next run finds this one crashed."""
+    try:
+        _end(night, RunState.FAILED if result.failure else end_state(night))
         _report(night, result)
+    except CannotWrite as error:
+        result.failure = result.failure or str(error)
+        result.state = RunState.FAILED.value
 
 
 def _end(night: Night, state: RunState) -> None:

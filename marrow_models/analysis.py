@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from marrow_models.bundle import Bundle
 from marrow_models.classification import Classifier
 from marrow_models.detection import SUBPIXELS, Detections, PixelSource
+from marrow_models.memory import Effort, with_less_memory
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import CellAttribute, CellTable, Field, MissingArea, Rect, SlideInfo
@@ -24,6 +26,29 @@ class SlidePixels(PixelSource, Protocol):
     um_per_px: float
     info: SlideInfo
     missing: tuple[MissingArea, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """The cells of some fields, and at what effort they were found."""
+
+    cells: CellTable
+    effort: Effort
+    reduced: bool
+    """Whether memory was too short for the effort that was asked for, or the GPU failed."""
+
+
+def analyse_within_memory(store: Path, fields: Sequence[Field], bundle: Bundle, effort: Effort) -> Analysed:
+    """As :func:`analyse_fields`, in smaller and smaller pieces when memory is short; the cells are the same.
+
+    Raises SlideRefused(OOM) or SlideRefused(GPU) when even the smallest piece is too much.
+    """
+
+    def attempt(now: Effort) -> CellTable:
+        return analyse_fields(store, fields, bundle, batch_size=now.batch_size, tile_px=now.tile_px, device=now.device)
+
+    cells, reached = with_less_memory(attempt, effort)
+    return Analysed(cells, reached, reached != effort)
 
 
 def analyse_field(

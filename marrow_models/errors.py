@@ -31,6 +31,10 @@ class WarehouseError(UserError):
     exit_code = 1
 
 
+class CannotWrite(WarehouseError):
+    """The warehouse or the publication cannot be written any more (disk, successor): the night is over."""
+
+
 class NightFailed(MarrowError):
     """The night as a whole did not pass; nothing was published."""
 
@@ -63,6 +67,9 @@ class Reason(StrEnum):
     EXPECTATION_FAILED = "EXPECTATION_FAILED"
     INCONSISTENT = "INCONSISTENT"
     WORKER_DIED = "WORKER_DIED"
+    OOM = "OOM"
+    GPU = "GPU"
+    DISK_FULL = "DISK_FULL"
     TIMEOUT = "TIMEOUT"
     INTERNAL = "INTERNAL"
     STILL_COPYING = "STILL_COPYING"
@@ -159,6 +166,18 @@ REASONS: dict[Reason, ReasonText] = {
     ),
     Reason.WORKER_DIED: ReasonText(
         "The workers that analysed the slide died.", "Look at the workers' memory; try again with fewer at a time."
+    ),
+    Reason.OOM: ReasonText(
+        "The memory of a worker is too small for this slide, even with one cell at a time.",
+        "Give the workers more memory or fewer threads; then run the slide again.",
+    ),
+    Reason.GPU: ReasonText(
+        "The GPU of a worker failed, and so did the attempt without it.",
+        "Look at the driver's log and the worker's memory; then run the slide again.",
+    ),
+    Reason.DISK_FULL: ReasonText(
+        "The disk that holds the slide stores is full or cannot be written.",
+        "Free space under HOME/slides; the slide is taken in the next night.",
     ),
     Reason.TIMEOUT: ReasonText("The slide took longer than its limit.", "Try again with a higher time limit."),
     Reason.INTERNAL: ReasonText(

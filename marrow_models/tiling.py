@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from marrow_models.records import Rect
 
+LEAST_TILE_PX = 128
+"""Below this a tile is nearly all halo."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:

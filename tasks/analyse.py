@@ -1,11 +1,12 @@
 """Detect and classify: the fields of a slide as plain Dask futures inside one coarse task.
 
 A field's pixels are read on the worker that needs them, once for both networks. Futures are named by their content,
-kept few at a time, and released as they complete.
+kept few at a time, and released as they complete; what they bring is kept as a receipt until the slide is loaded.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,23 +14,31 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from marrow_models.bundle import load_exactly
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.ingest import StoreReceipt
 from marrow_models.records import CellTable, Field
 from marrow_models.survey import Survey, choose_fields, neighbours
 from marrow_models.taxonomy import Taxonomy, load_taxonomy
+from marrow_models.tiling import LEAST_TILE_PX
 from tasks.night import Night
+from tasks.receipts import Receipts
 from tasks.stage import slide_stage
 from warehouse.ledger import State
 
 if TYPE_CHECKING:
     from distributed import Future
 
+    from marrow_models.analysis import Analysed
+
 GROUP_UM = 512.0
 """Fields within a square of this side are one piece of work: read together, they need no halo between them."""
 FIELDS_AHEAD = 2
 """Futures in flight per worker thread: enough that none waits, few enough that memory stays flat."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +50,16 @@ class SlideCells:
     seconds: float
 
 
-@slide_stage("detect and classify", enters=State.ANALYSED)
+@slide_stage("detect and classify")
 def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey: Survey) -> SlideCells:
     """The cells of a slide: of its best fields until the target is counted, or of all readable ones.
 
     The survey only estimates; when the chosen fields held fewer cells of the differential than the target, the next
-    best ones are added.
+    best ones are added. The ledger says when memory was too short for the batch size that was asked for.
     """
     started = time.monotonic()
     taxonomy = load_taxonomy(night.bundle.taxonomy)
-    result_key = night.result_key(slide_id, store.um_per_px)
+    work = _Work(night, slide_id, night.result_key(slide_id, store.um_per_px))
     target = night.plan.target_cells
     left = list(choose_fields(survey, None))
     done: list[Field] = []
@@ -62,14 +71,22 @@ def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey
         chosen = list(choose_fields(survey, missing, among=left)) if target else left
         groups = neighbours(chosen, round(GROUP_UM / store.um_per_px))
         analysed = len(done)
-        for group, table in _cells_of(night, slide_id, result_key, groups):
+        for group, table in work.cells_of(groups):
             tables.append(table)
             analysed += len(group)
             night.progress.fields_done(slide_id, analysed, len(done) + len(chosen), sum(map(len, tables)))
         done += chosen
         left = [field for field in left if field not in chosen]
     cells = CellTable.concatenate(tables, night.bundle.labels, night.bundle.classifier.attributes)
+    check_preference(cells)
+    night.enter(slide_id, State.ANALYSED, work.memory_note)
     return SlideCells(cells, tuple(sorted(done, key=lambda field: field.field_id)), time.monotonic() - started)
+
+
+def check_preference(cells: CellTable) -> None:
+    """Raise SlideRefused(MODEL_OUTPUT) when the classifier prefers no class for any cell: the first would win each."""
+    if len(cells) and len(cells.labels) > 1 and not np.ptp(cells.probabilities, axis=1).any():
+        raise SlideRefused(Reason.MODEL_OUTPUT, "the classifier finds every class as probable as any other")
 
 
 def counted(tables: Sequence[CellTable], taxonomy: Taxonomy) -> int:
@@ -77,49 +94,89 @@ def counted(tables: Sequence[CellTable], taxonomy: Taxonomy) -> int:
     return sum(taxonomy.get(label).in_differential for table in tables for label in table.cell_class)
 
 
-def _cells_of(
-    night: Night, slide_id: str, result_key: str, groups: Sequence[tuple[Field, ...]]
-) -> Iterator[tuple[tuple[Field, ...], CellTable]]:
-    """Each group of fields with its cells as the workers finish, a bounded number of groups at a time."""
-    from distributed import as_completed
+class _Work:
+    """The fields of one slide on their way to the workers and back."""
 
-    waiting = iter(groups)
-    limit_s = night.plan.slide_timeout_s
-    ahead = list(islice(waiting, FIELDS_AHEAD * night.workers.threads))
-    group_of = {_submit(night, slide_id, result_key, group): group for group in ahead}
-    in_flight: Any = as_completed(list(group_of), loop=night.workers.client.loop, timeout=limit_s)
-    try:
-        for future in in_flight:
-            yield group_of.pop(future), night.workers.wait(future)
-            for group in islice(waiting, 1):
-                following = _submit(night, slide_id, result_key, group)
-                group_of[following] = group
-                in_flight.add(following)
-    except TimeoutError:
-        raise SlideRefused(Reason.TIMEOUT, f"{limit_s:.0f} s") from None
+    def __init__(self, night: Night, slide_id: str, result_key: str) -> None:
+        self._night, self._slide_id, self._key = night, slide_id, result_key
+        self._receipts = Receipts(night.home.work / result_key)
+        self._batch_size, self._tile_px = night.plan.batch_size, night.plan.tile_px
+        self.memory_note = ""
+        """For the ledger: how far the batch had to be reduced; empty when it had not."""
 
+    def cells_of(self, groups: Sequence[tuple[Field, ...]]) -> Iterator[tuple[tuple[Field, ...], CellTable]]:
+        """Each group of fields with its cells: first those with a receipt, then the others as workers finish."""
+        unknown = []
+        for group in groups:
+            table = self._receipts.read(group)
+            if table is None:
+                unknown.append(group)
+            else:
+                yield group, table
+        for group, table in self._computed(unknown):
+            self._receipts.write(group, table)
+            yield group, table
 
-def _submit(night: Night, slide_id: str, result_key: str, group: tuple[Field, ...]) -> Future[Any]:
-    return night.workers.submit(
-        f"fields-{result_key}-{'-'.join(str(field.field_id) for field in group)}",
-        analyse_stored_fields,
-        night.home.store(slide_id),
-        group,
-        night.bundle.path,
-        night.bundle.digest,
-        batch_size=night.plan.batch_size,
-        tile_px=night.plan.tile_px,
-    )
+    def _computed(self, groups: Sequence[tuple[Field, ...]]) -> Iterator[tuple[tuple[Field, ...], CellTable]]:
+        """A bounded number of groups at a time."""
+        if not groups:
+            return
+        from distributed import as_completed
+
+        workers, limit_s = self._night.workers, self._night.plan.slide_timeout_s
+        waiting = iter(groups)
+        group_of = {self._submit(group): group for group in islice(waiting, FIELDS_AHEAD * workers.threads)}
+        in_flight: Any = as_completed(list(group_of), loop=workers.client.loop, timeout=limit_s)
+        try:
+            for future in in_flight:
+                group = group_of.pop(future)
+                yield group, self._taken(group, future)
+                for following in islice(waiting, 1):
+                    submitted = self._submit(following)
+                    group_of[submitted] = following
+                    in_flight.add(submitted)
+        except TimeoutError:
+            raise SlideRefused(Reason.TIMEOUT, f"{limit_s:.0f} s") from None
+
+    def _submit(self, group: tuple[Field, ...]) -> Future[Any]:
+        return self._night.workers.submit(self._name(group), *self._call(group))
+
+    def _taken(self, group: tuple[Field, ...], future: Future[Any]) -> CellTable:
+        """The cells of a future. What killed its worker is tried again alone, and in small pieces of memory."""
+        try:
+            analysed: Analysed = self._night.workers.wait(future)
+        except SlideRefused as refusal:
+            if refusal.reason is not Reason.WORKER_DIED:
+                raise
+            self._reduce(max(1, self._batch_size // 8), max(LEAST_TILE_PX, self._tile_px // 4), "a worker died")
+            analysed = self._night.workers.call_alone(self._name(group), *self._call(group))
+        if analysed.reduced:
+            self._reduce(analysed.effort.batch_size, analysed.effort.tile_px, f"on the {analysed.effort.device}")
+        return analysed.cells
+
+    def _reduce(self, batch_size: int, tile_px: int, why: str) -> None:
+        self._batch_size, self._tile_px = min(self._batch_size, batch_size), min(self._tile_px, tile_px)
+        self.memory_note = f"memory: batch size {self._batch_size}, tiles of {self._tile_px} px, {why}"
+        _log.warning("%s %s", self._slide_id, self.memory_note)
+
+    def _name(self, group: tuple[Field, ...]) -> str:
+        return f"fields-{self._key}-{'-'.join(str(field.field_id) for field in group)}"
+
+    def _call(self, group: tuple[Field, ...]) -> tuple[Any, ...]:
+        night = self._night
+        place = night.home.store(self._slide_id), group, night.bundle.path, night.bundle.digest
+        return analyse_stored_fields, *place, self._batch_size, self._tile_px
 
 
 def analyse_stored_fields(
-    store: Path, fields: tuple[Field, ...], bundle_path: Path, bundle_digest: str, *, batch_size: int, tile_px: int
-) -> CellTable:
+    store: Path, fields: tuple[Field, ...], bundle_path: Path, bundle_digest: str, batch_size: int, tile_px: int
+) -> Analysed:
     """On a worker: the cells whose centre lies in one of ``fields``."""
     import torch
 
-    from marrow_models.analysis import analyse_fields
+    from marrow_models.analysis import analyse_within_memory
+    from marrow_models.memory import Effort
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bundle = load_exactly(bundle_path, bundle_digest)
-    return analyse_fields(store, fields, bundle, batch_size=batch_size, tile_px=tile_px, device=device)
+    return analyse_within_memory(store, fields, bundle, Effort(batch_size, tile_px, device))

@@ -31,6 +31,7 @@ def ingest_slide(night: Night, slide_id: str, slide: Slide) -> StoreReceipt:
         max_lost=night.plan.max_lost,
         expected=slide.expected,
         limits=decoder_limits(night.plan),
+        may_appear=night.warehouse.fence.check,
     )
     return receipt
 

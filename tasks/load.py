@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from marrow_models.pyramid.ingest import StoreReceipt
 from tasks.analyse import SlideCells
 from tasks.night import Night, Slide
+from tasks.receipts import Receipts
 from tasks.stage import slide_stage
 from warehouse import load, read
 from warehouse.ledger import State
@@ -32,7 +33,10 @@ def has_result(night: Night, slide: Slide) -> bool:
 
 @slide_stage("load", enters=State.LOADED)
 def load_cells(night: Night, slide_id: str, receipt: StoreReceipt, found: SlideCells) -> LoadReceipt:
-    """Store the cells of a slide under their result key; a key that is stored already changes no row."""
+    """Store the cells of a slide under their result key; a key that is stored already changes no row.
+
+    The receipts of its fields are of no more use then.
+    """
     um2_per_px = receipt.um_per_px**2
     slide = SlideRecord(
         slide_id,
@@ -59,4 +63,6 @@ def load_cells(night: Night, slide_id: str, receipt: StoreReceipt, found: SlideC
         fields=tuple(FieldRecord(field, counts[field.field_id]) for field in found.fields),
         attributes=night.bundle.classifier.attributes,
     )
-    return load.load_slide(night.warehouse, slide, analysis, found.cells)
+    stored = load.load_slide(night.warehouse, slide, analysis, found.cells)
+    Receipts(night.home.work / analysis.result_key).remove()
+    return stored

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from warehouse.records import StageTime
     from warehouse.validate import Gates
 
-REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.SOURCE_CHANGED, Reason.UNLISTED, Reason.FILE_MISSING})
+REFUSALS_THAT_DEFER = frozenset(
+    {Reason.STILL_COPYING, Reason.SOURCE_CHANGED, Reason.UNLISTED, Reason.FILE_MISSING, Reason.DISK_FULL}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ class Night:
         parts = (slide_id, f"{um_per_px:.6f}", self.bundle.digest, self.config_digest)
         return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
-    def enter(self, slide_id: str, state: State) -> None:
+    def enter(self, slide_id: str, state: State, detail: str = "") -> None:
         """A slide enters a state of its way; the ledger refuses what cannot follow."""
-        ledger.record(self.warehouse, self.run_id, slide_id, state)
+        ledger.record(self.warehouse, self.run_id, slide_id, state, detail=detail)
         self.entered.add(slide_id)
         if state is State.DONE:
             self.progress.slide_ended(slide_id, state, None)

@@ -53,6 +53,8 @@ class NightPlan(BaseModel):
     """How long a scheduled or triggered run waits for another that has the warehouse; one by hand fails at once."""
     slide_timeout_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
     """Longest time that one stage of one slide may take."""
+    least_free_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Free space that every disk under HOME must have before a night starts."""
     key_file: Path | None = None
     """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
     tls_ca_file: Path | None = None

@@ -6,11 +6,14 @@ worker: what went wrong comes back as a value.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from marrow_models.errors import Reason, SlideRefused, place_of
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +48,8 @@ def as_refusal(error: Exception) -> SlideRefused:
         return SlideRefused(Reason.SOURCE_GONE, place_of(error))
     if isinstance(error, PermissionError):
         return SlideRefused(Reason.NO_PERMISSION, place_of(error))
+    if isinstance(error, MemoryError):
+        return SlideRefused(Reason.OOM, place_of(error))
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return SlideRefused(Reason.DISK_FULL, place_of(error))
     return SlideRefused(Reason.INTERNAL, place_of(error))

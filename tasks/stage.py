@@ -17,7 +17,7 @@ from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from marrow_models.errors import NightFailed, SlideRefused
+from marrow_models.errors import CannotWrite, NightFailed, SlideRefused
 from tasks.night import Night, Slide
 from tasks.remote import as_refusal
 from warehouse.ledger import State as SlideState
@@ -50,12 +50,16 @@ def slide_stage(
                     if enters is not None:
                         night.enter(slide_id, enters)
                 return Completed(data=(value,))
+            except (NightFailed, CannotWrite) as error:
+                return _night_failed(error)
             except Exception as error:  # noqa: BLE001 - the edge of a task: an error costs one slide
                 return _refused(as_refusal(error))
 
         @functools.wraps(function)
         def call(night: Night, slide_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
             outcome: Any = run(slide_id, night, args, kwargs, return_state=True).result(raise_on_failure=False)
+            if isinstance(outcome, NightFailed):
+                raise outcome
             if isinstance(outcome, Exception):
                 raise as_refusal(outcome)
             value: R = outcome[0]
@@ -76,18 +80,27 @@ def slide_task(name: str) -> Callable[[Callable[[Night, Slide], None]], Task[[Ni
         @task(name=name, task_run_name="slide {slide.slide_id}", cache_policy=NO_CACHE, persist_result=False)
         def run(night: Night, slide: Slide) -> State[Any]:
             try:
-                function(night, slide)
-            except NightFailed:
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge of a task: an error costs one slide
-                refusal = as_refusal(error)
-                night.refuse(slide.slide_id, refusal)
-                return _refused(refusal)
+                refusal = _refusal_of(function, night, slide)
+                if refusal is not None:
+                    night.refuse(slide.slide_id, refusal)
+                    return _refused(refusal)
+            except (NightFailed, CannotWrite) as error:
+                return _night_failed(error)
             return Completed(message="done")
 
         return run
 
     return decorate
+
+
+def _refusal_of(function: Callable[[Night, Slide], None], night: Night, slide: Slide) -> SlideRefused | None:
+    try:
+        function(night, slide)
+    except (NightFailed, CannotWrite):
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge of a task: an error costs one slide
+        return as_refusal(error)
+    return None
 
 
 def for_each(night: Night, run: Task[[Night, Slide], State[Any]], slides: Iterable[Slide]) -> None:
@@ -111,6 +124,12 @@ def _ended(future: PrefectFuture[Any]) -> None:
         raise outcome
 
 
+def _night_failed(error: NightFailed | CannotWrite) -> State[Any]:
+    """What ends the night is no fault of a slide: no slide is refused for it."""
+    failure = error if isinstance(error, NightFailed) else NightFailed(str(error))
+    return Failed(name="NightFailed", message=str(failure), data=failure)
+
+
 def _refused(refusal: SlideRefused) -> State[Any]:
     return Failed(name="Quarantined", message=str(refusal.reason), data=refusal)
 
@@ -121,8 +140,11 @@ def night_stage(name: str) -> Callable[[Callable[Concatenate[Night, P], R]], Cal
     def decorate(function: Callable[Concatenate[Night, P], R]) -> Callable[Concatenate[Night, P], R]:
         @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
         def run(night: Night, args: Any, kwargs: Any) -> tuple[R]:
-            with _timed(night, None, name):
-                return (function(night, *args, **kwargs),)
+            try:
+                with _timed(night, None, name):
+                    return (function(night, *args, **kwargs),)
+            except CannotWrite as error:
+                raise NightFailed(str(error)) from None
 
         @functools.wraps(function)
         def call(night: Night, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from marrow_models.errors import WarehouseError
+from marrow_models.errors import CannotWrite, WarehouseError
+from warehouse.clock import naive_utc, utc_now
+from warehouse.fence import Fence, fence_file, latest_token, raise_fence
 from warehouse.migrate import WAY_BACK, migrate
 from warehouse.sql import statement
 from warehouse.writer_lock import POLL_S, writer_lock
@@ -51,8 +53,8 @@ class Database:
 
     def rows(self, name: str, /, **parameters: object) -> list[Row]:
         """The rows of ``warehouse/sql/<name>.sql`` as dictionaries; times are UTC without a zone."""
-        with self._lock:
-            cursor = self._connection.execute(statement(name), parameters)
+        with self._speaking() as connection:
+            cursor = connection.execute(statement(name), parameters)
             columns = [column[0] for column in cursor.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
@@ -63,22 +65,33 @@ class Database:
 
     def count(self, relation: str) -> int:
         """How many rows a table or view has."""
-        with self._lock:
-            return len(self._connection.table(relation))
+        with self._speaking() as connection:
+            return len(connection.table(relation))
 
     @contextmanager
     def batches(self, relation: str, rows: int) -> Iterator[pa.RecordBatchReader]:
         """A table or view as Arrow batches of about ``rows`` rows; other threads wait while the block runs."""
+        with self._speaking() as connection:
+            yield connection.table(relation).to_arrow_reader(rows)
+
+    @contextmanager
+    def _speaking(self) -> Iterator[DuckDBPyConnection]:
+        """The connection for one thread. After a full disk DuckDB answers nothing more, which is told as it is."""
         with self._lock:
-            yield self._connection.table(relation).to_arrow_reader(rows)
+            try:
+                yield self._connection
+            except duckdb.FatalException as error:
+                raise CannotWrite(_CANNOT_BE_WRITTEN) from error
 
 
 class Warehouse(Database):
     """The warehouse while this process holds it for writing."""
 
-    def __init__(self, connection: DuckDBPyConnection, path: Path) -> None:
+    def __init__(self, connection: DuckDBPyConnection, path: Path, fence: Fence) -> None:
         super().__init__(connection)
         self.path = path
+        self.fence = fence
+        """The number of this writer, to be checked before anything of it becomes visible."""
         self._depth = 0
         self._broken = False
 
@@ -86,7 +99,8 @@ class Warehouse(Database):
     def transaction(self) -> Iterator[None]:
         """Everything in the block, or nothing of it. A block within a block belongs to the outer one.
 
-        Other threads wait meanwhile. WarehouseError when the disk is full or the file cannot be written.
+        Other threads wait meanwhile. CannotWrite when the disk is full, the file cannot be written, or another writer
+        has taken over.
         """
         with self._lock:
             self._depth += 1
@@ -98,18 +112,18 @@ class Warehouse(Database):
 
     def run(self, name: str, /, **parameters: object) -> None:
         """Run ``warehouse/sql/<name>.sql``."""
-        with self._lock:
-            self._connection.execute(statement(name), parameters)
+        with self._speaking() as connection:
+            connection.execute(statement(name), parameters)
 
     def insert(self, name: str, table: pa.Table, /, **parameters: object) -> None:
         """Run ``warehouse/sql/<name>.sql``, which reads ``table`` under the name ``staging``."""
-        with self._lock:
-            self._connection.register("staging", table)
+        with self._speaking() as connection:
+            connection.register("staging", table)
             try:
-                self._connection.execute(statement(name), parameters)
+                connection.execute(statement(name), parameters)
             finally:
                 with suppress(duckdb.Error):
-                    self._connection.unregister("staging")
+                    connection.unregister("staging")
 
     @contextmanager
     def exclusive(self) -> Iterator[DuckDBPyConnection]:
@@ -120,24 +134,25 @@ class Warehouse(Database):
     @contextmanager
     def _outer(self) -> Iterator[None]:
         self._broken = False
-        self._connection.begin()
         try:
+            self._connection.begin()
             yield
             if self._broken:
                 raise WarehouseError("a part of the transaction failed, so none of it is stored.")
             self._commit()
         except (duckdb.FatalException, duckdb.IOException, duckdb.OutOfMemoryException) as error:
             self._roll_back()
-            raise WarehouseError(_CANNOT_BE_WRITTEN) from error
+            raise CannotWrite(_CANNOT_BE_WRITTEN) from error
         except BaseException:
             self._roll_back()
             raise
 
     def _commit(self) -> None:
+        self.fence.check()
         try:
             self._connection.commit()
         except duckdb.Error as error:  # a full disk at the commit is a TransactionException
-            raise WarehouseError(_CANNOT_BE_WRITTEN) from error
+            raise CannotWrite(_CANNOT_BE_WRITTEN) from error
 
     @contextmanager
     def _inner(self) -> Iterator[None]:
@@ -162,12 +177,39 @@ def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with writer_lock(path.with_name(path.name + ".lock"), wait_s=wait_s):
         connection = _connect(path, time.monotonic() + wait_s)
+        warehouse = None
         try:
             _migrate(connection, path)
+            connection.execute(statement("no_checkpoint_at_close"))
             connection.execute(statement("configure"))
-            yield Warehouse(connection, path)
+            warehouse = Warehouse(connection, path, _raise_fence(connection, path))
+            yield warehouse
         finally:
-            connection.close()
+            _close(connection, warehouse)
+
+
+def _raise_fence(connection: DuckDBPyConnection, path: Path) -> Fence:
+    """Shut out every earlier writer: first in the file that it looks at, then in the warehouse."""
+    row = connection.execute(statement("fence")).fetchone()
+    assert row is not None
+    try:
+        fence = raise_fence(fence_file(path), row[0])
+        values = {"token": fence.token, "raised_at": naive_utc(utc_now())}
+        connection.execute(statement("raise_fence"), values)
+    except (OSError, duckdb.Error) as error:
+        raise CannotWrite(_CANNOT_BE_WRITTEN) from error
+    return fence
+
+
+def _close(connection: DuckDBPyConnection, warehouse: Warehouse | None) -> None:
+    """Close, and take the log of changes in unless another writer has taken over.
+
+    Taking it in ends with its removal by name, and by then that name may be the log of the successor.
+    """
+    if warehouse is not None and latest_token(warehouse.fence.path) == warehouse.fence.token:
+        with suppress(duckdb.Error):  # a full disk: the next opening reads the log
+            connection.execute(statement("checkpoint"))
+    connection.close()
 
 
 def _connect(path: Path, deadline: float) -> DuckDBPyConnection:

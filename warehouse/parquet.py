@@ -12,6 +12,7 @@ from warehouse.dictionary import comments, notice
 from warehouse.files import remove, sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from warehouse.connection import Database
@@ -37,11 +38,11 @@ PARQUET_VIEWS = (
 BATCH_ROWS = 100_000
 
 
-def publish_parquet(database: Database, folder: Path) -> dict[str, Path]:
+def publish_parquet(database: Database, folder: Path, *, may_appear: Callable[[], None]) -> dict[str, Path]:
     """Write every view and point ``folder/parquet`` at the new files; view to path.
 
     ``parquet`` is a link to a numbered folder: one rename swaps all files. The folder before the new one is kept for
-    readers that are in the middle of it.
+    readers that are in the middle of it. ``may_appear`` is asked just before that rename, and raises to prevent it.
     """
     link = folder / "parquet"
     if link.exists() and not link.is_symlink():
@@ -55,6 +56,7 @@ def publish_parquet(database: Database, folder: Path) -> dict[str, Path]:
     for view in PARQUET_VIEWS:
         _write(database, view, version / f"{view}.parquet")
     sync(version)
+    may_appear()
     _point(link, version)
     return {view: link / f"{view}.parquet" for view in PARQUET_VIEWS}
 

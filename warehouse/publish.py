@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from marrow_models.errors import WarehouseError
+from marrow_models.errors import CannotWrite, WarehouseError
 from warehouse.connection import CLOSED_TO_THE_WORLD
 from warehouse.files import remove, replacing
 from warehouse.migrate import mark_published, migrate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from warehouse.connection import Database, Warehouse
 
-PRIVATE = ("known_file", "quarantine_release")
+PRIVATE = ("known_file", "quarantine_release", "writer_fence")
 """Tables that are not published at all."""
 
 REDACTED = {"dim_run": "publish_dim_run", "ledger_event": "publish_ledger_event"}
@@ -70,15 +70,27 @@ def publish(warehouse: Warehouse, folder: Path) -> Publication:
 
     Both are checked before they are swapped in, the Parquet files together and just before the DuckDB file.
     When anything fails the earlier DuckDB file stays, whole. Readers that have it open keep what they see.
+    CannotWrite when there is no room, and when another writer has taken over meanwhile.
     """
+    try:
+        return _publish(warehouse, folder)
+    except (OSError, duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+        cause = (error.strerror if isinstance(error, OSError) else None) or "the disk is full or cannot be written"
+        raise CannotWrite(
+            f"the publication cannot be written ({cause}): the earlier one stays. Free space and publish again."
+        ) from error
+
+
+def _publish(warehouse: Warehouse, folder: Path) -> Publication:
     target = folder / "marrow.duckdb"
     with replacing(target) as staged:
         expected = _copy(warehouse, staged)
         with open_published(staged) as database:
             _check(database, expected)
             rows = {view: database.count(view) for view in PARQUET_VIEWS}
-            parquet = publish_parquet(database, folder)
+            parquet = publish_parquet(database, folder, may_appear=warehouse.fence.check)
         staged.chmod(0o444)
+        warehouse.fence.check()
     remove(target.with_name(target.name + ".wal"))  # left by someone who opened the file for writing
     return Publication(target, parquet, rows)
 

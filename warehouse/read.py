@@ -153,6 +153,11 @@ def known_slide(warehouse: Warehouse, fingerprint: str) -> str | None:
     return str(row["slide_id"]) if row else None
 
 
+def is_stored(database: Database, result_key: str) -> bool:
+    """Whether the warehouse has a result."""
+    return database.row("analysis", result_key=result_key) is not None
+
+
 def first_seen_at(database: Database, slide_id: str) -> datetime | None:
     """When a slide was first seen, None for a new one."""
     row = database.row("slide", slide_id=slide_id)

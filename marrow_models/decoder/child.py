@@ -31,13 +31,20 @@ def main() -> None:
         job = jobs.get()
         _limit_memory(job["memory_bytes"])
         signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _GRACE_S)
-        _say(replies, _answer(job, replies))
+        _say(replies, _answer(job, replies, jobs))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _answer(job: dict[str, Any], replies: BinaryIO) -> dict[str, Any]:
+def _answer(job: dict[str, Any], replies: BinaryIO, jobs: queue.SimpleQueue[dict[str, Any]]) -> dict[str, Any]:
+    def say(part: object) -> None:
+        _say(replies, {"part": part})
+
+    def ask(part: object) -> None:
+        say(part)
+        jobs.get()  # the parent's word to go on
+
     try:
-        return {"done": JOBS[job["job"]](job["request"], lambda part: _say(replies, {"part": part}))}
+        return {"done": JOBS[job["job"]](job["request"], say, ask)}
     except SlideRefused as refusal:
         return {"refused": str(refusal.reason), "detail": refusal.detail}
     except MemoryError:

@@ -14,9 +14,12 @@ from marrow_models.slides.look import look_at
 
 Say = Callable[[Any], None]
 """Sends a part of the answer ahead of its end."""
+Ask = Callable[[Any], None]
+"""Sends a part of the answer and waits until the parent says go; a parent that does not agree kills the process."""
+MAY_APPEAR = "may it appear?"
 
 
-def look(request: dict[str, Any], say: Say) -> None:
+def look(request: dict[str, Any], say: Say, ask: Ask) -> None:
     """Say of each file what its first bytes tell, in order."""
     for name in request["paths"]:
         try:
@@ -36,8 +39,8 @@ def look(request: dict[str, Any], say: Say) -> None:
         )
 
 
-def ingest(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Ingest a slide; say so when it is open."""
+def ingest(request: dict[str, Any], say: Say, ask: Ask) -> dict[str, Any]:
+    """Ingest a slide; say so when it is open, and ask before the store appears."""
     expected = request["expected"]
     receipt = ingest_slide(
         path_of(request["path"]),
@@ -48,8 +51,9 @@ def ingest(request: dict[str, Any], say: Say) -> dict[str, Any]:
         max_lost=request["max_lost"],
         expected=None if expected is None else Expected.of(expected),
         opened=lambda: say("opened"),
+        may_appear=lambda: ask(MAY_APPEAR),
     )
     return asdict(receipt)
 
 
-JOBS: dict[str, Callable[[dict[str, Any], Say], Any]] = {"look": look, "ingest": ingest}
+JOBS: dict[str, Callable[[dict[str, Any], Say, Ask], Any]] = {"look": look, "ingest": ingest}

@@ -83,7 +83,13 @@ class DecoderProcess:
     def send(self, job: str, request: dict[str, Any], *, memory_bytes: int, seconds: float) -> None:
         """Give it a job of ``JOBS``; ``seconds`` is when it ends itself should nobody be left to end it."""
         self.jobs += 1
-        message = {"job": job, "request": request, "memory_bytes": memory_bytes, "seconds": seconds}
+        self._tell({"job": job, "request": request, "memory_bytes": memory_bytes, "seconds": seconds})
+
+    def go_on(self) -> None:
+        """Agree to what the job asked."""
+        self._tell({"go": True})
+
+    def _tell(self, message: dict[str, Any]) -> None:
         data = memoryview(json.dumps(message).encode("ascii") + b"\n")
         assert self._process.stdin is not None
         try:

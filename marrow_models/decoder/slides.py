@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from marrow_models.decoder.jobs import MAY_APPEAR
 from marrow_models.decoder.pool import POOL
 from marrow_models.decoder.process import DecoderDied, DecoderFull, DecoderLate, DecoderProcess, refusal_of
 from marrow_models.decoder.wire import path_of, text_of
-from marrow_models.errors import Reason, SlideRefused
+from marrow_models.errors import MarrowError, Reason, SlideRefused
 from marrow_models.pyramid.ingest import MAX_LOST_FRACTION, StoreReceipt
-from marrow_models.pyramid.manifest import sweep
+from marrow_models.pyramid.manifest import always, sweep
 from marrow_models.pyramid.plan import Profile
 from marrow_models.slides.identity import Expected
 from marrow_models.slides.look import Look
@@ -49,9 +50,12 @@ def ingest_apart(
     max_lost: float = MAX_LOST_FRACTION,
     expected: Expected | None = None,
     limits: DecoderLimits | None = None,
+    may_appear: Callable[[], None] = always,
     waits_s: Sequence[float] = RETRY_WAITS_S,
 ) -> StoreReceipt:
     """As :func:`marrow_models.pyramid.ingest.ingest_slide`, in a decoder process that keeps to ``limits``.
+
+    ``may_appear`` is asked in this process.
 
     Raises
     ------
@@ -70,8 +74,8 @@ def ingest_apart(
     limits = limits or DecoderLimits()
     ends_at = time.monotonic() + limits.open_s + limits.slide_s  # second attempts included
     try:
-        return _patient(lambda: _twice(lambda process: _ingest(process, request, limits, ends_at)), waits_s)
-    except SlideRefused:
+        return _patient(lambda: _twice(lambda process: _ingest(process, request, limits, ends_at, may_appear)), waits_s)
+    except MarrowError:
         sweep(store)  # a process that was killed leaves its half of a store
         raise
 
@@ -82,7 +86,13 @@ def look_apart(paths: Sequence[Path], *, limits: DecoderLimits | None = None) ->
         yield from _looks([text_of(path) for path in paths[start : start + FILES_AT_ONCE]], limits or DecoderLimits())
 
 
-def _ingest(process: DecoderProcess, request: dict[str, Any], limits: DecoderLimits, ends_at: float) -> StoreReceipt:
+def _ingest(
+    process: DecoderProcess,
+    request: dict[str, Any],
+    limits: DecoderLimits,
+    ends_at: float,
+    may_appear: Callable[[], None],
+) -> StoreReceipt:
     left_s = max(0.0, ends_at - time.monotonic())
     process.send("ingest", request, memory_bytes=limits.memory_bytes, seconds=left_s)
     try:
@@ -92,6 +102,9 @@ def _ingest(process: DecoderProcess, request: dict[str, Any], limits: DecoderLim
     left_s = min(limits.slide_s, max(0.0, ends_at - time.monotonic()))
     try:
         while not ended:
+            if value == MAY_APPEAR:
+                may_appear()
+                process.go_on()
             ended, value = process.receive(left_s)
     except DecoderLate:
         raise DecoderLate(f"not ingested within {limits.slide_s:g} s") from None

@@ -11,10 +11,12 @@ from typing import Any
 from marrow_models.pyramid.layout import FORMAT_VERSION, LevelLayout, group_document
 from marrow_models.pyramid.levels import Damage, WrittenLevel, write_made_levels, write_source_level
 from marrow_models.pyramid.manifest import (
+    always,
     answers,
     complete,
     partial_store,
     read_manifest,
+    store_errors,
     write_document,
     write_manifest,
 )
@@ -63,6 +65,7 @@ def ingest_slide(
     max_lost: float = MAX_LOST_FRACTION,
     expected: Expected | None = None,
     opened: Callable[[], None] | None = None,
+    may_appear: Callable[[], None] = always,
 ) -> StoreReceipt:
     """Write the slide whose main file is ``path`` to ``store``, whole or not at all.
 
@@ -81,12 +84,14 @@ def ingest_slide(
         Whose bytes these must be; None to ingest whatever is there.
     opened
         Called once, when the slide is open and its pixels come next.
+    may_appear
+        Asked just before the finished store takes its place; raises to prevent that.
 
     Raises
     ------
     SlideRefused
-        With the reason; nothing is written then, and what was at ``store`` stays. SOURCE_CHANGED where the source is
-        not the one expected, or did not stand still.
+        With the reason, DISK_FULL where the store cannot be written, SOURCE_CHANGED where the source is not the one
+        expected or did not stand still; no store is made then, and what was at ``store`` stays.
     """
     members = tuple(dict.fromkeys((path, *members)))
     before = stamps(members)
@@ -104,10 +109,10 @@ def ingest_slide(
         plans = plan_levels(reader, profile)
         if opened is not None:
             opened()
-        with partial_store(store) as partial:
+        with store_errors(), partial_store(store) as partial:
             receipt = _write_store(reader, plans, partial, scale, max_lost, request)
             check_source(path, members, reader.info.format, before, expected)
-            complete(partial, store)
+            complete(partial, store, may_appear=may_appear)
     return receipt
 
 

@@ -6,6 +6,7 @@ compared with its manifest, renamed, and only then marked complete. It stays loc
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -13,25 +14,30 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from marrow_models.errors import UserError
+from marrow_models.errors import Reason, SlideRefused, UserError
 from marrow_models.pyramid.shards import FileRecord
 
 MANIFEST = "marrow-manifest.json"
 COMPLETE = "COMPLETE"
 _LOCK = ".writing"
 _BEGINNING_S = 60.0
+_CANNOT_BE_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 
 class StoreError(UserError):
     """A slide's store is not there, not complete, or not as it was written."""
 
     exit_code = 1
+
+
+def always() -> None:
+    """Nothing prevents it."""
 
 
 def write_document(path: Path, document: object) -> FileRecord:
@@ -96,6 +102,17 @@ def check_content(store: Path) -> None:
 
 
 @contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn a full or failing disk under the stores into SlideRefused(DISK_FULL); other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _CANNOT_BE_WRITTEN:
+            raise SlideRefused(Reason.DISK_FULL, errno.errorcode[error.errno]) from None
+        raise
+
+
+@contextmanager
 def partial_store(store: Path) -> Iterator[Path]:
     """Give an empty folder beside ``store`` to write to; it goes away unless :func:`complete` renamed it.
 
@@ -114,10 +131,11 @@ def partial_store(store: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def complete(partial: Path, store: Path) -> None:
+def complete(partial: Path, store: Path, *, may_appear: Callable[[], None] = always) -> None:
     """Put a finished folder in its place, instead of what is there, and mark it complete.
 
-    Where another writer of the same request was faster, its store stays.
+    Where another writer of the same request was faster, its store stays. ``may_appear`` is asked just before
+    anything becomes visible, and raises to prevent it.
 
     Raises
     ------
@@ -128,6 +146,7 @@ def complete(partial: Path, store: Path) -> None:
     manifest = json.loads(data)
     check_sizes(partial, manifest)
     _sync_folder(partial)
+    may_appear()
     if store.exists():
         _await_writer(store)
         if answers(store, manifest["request"]):

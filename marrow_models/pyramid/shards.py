@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -84,10 +85,12 @@ class _Shard:
         if self._file is None:
             return None
         body = self._index.tobytes()
-        self._append(self._file, body + google_crc32c.value(body).to_bytes(_CRC_BYTES, "little"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self.close()
+        try:
+            self._append(self._file, body + google_crc32c.value(body).to_bytes(_CRC_BYTES, "little"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self.close()
         return FileRecord(self._bytes, self._chunks, self._digest.hexdigest())
 
     def close(self) -> None:
@@ -133,7 +136,8 @@ class LevelWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         for shard in self._open.values():
-            shard.close()
+            with suppress(OSError):  # on a full disk what is buffered cannot be written; the level is lost already
+                shard.close()
         if kind is None and self._left:
             raise MarrowError(f"level {self._number}: {self._left} tiles were not written")
 

@@ -71,12 +71,8 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     """
     parts: list[bytes] = []
     while count > 0:
-        try:
+        with source_errors():
             part = os.pread(file.fileno(), count, offset)
-        except OSError as error:
-            if error.errno in _GONE:
-                raise SlideRefused(Reason.SOURCE_GONE, errno.errorcode[error.errno]) from None
-            raise
         if not part:
             break
         parts.append(part)

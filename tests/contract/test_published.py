@@ -10,7 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from marrow_models.errors import Reason, UserError, WarehouseError
+from marrow_models.errors import CannotWrite, Reason, UserError, WarehouseError
 from tests.unit.store_house.factories import (
     ATTRIBUTES,
     begin_night,
@@ -194,14 +194,14 @@ def test_a_publication_that_fails_leaves_the_earlier_one(
     finish_slide(warehouse, "s2")
     monkeypatch.setattr("warehouse.publish.PUBLIC", PUBLIC[:-1])
     monkeypatch.setattr("warehouse.publish.publish_parquet", fail)
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(CannotWrite, match="the earlier one stays"):
         publish(warehouse, folder)
     assert published.path.read_bytes() == before
     assert pq.read_metadata(published.parquet["slides"]).num_rows == 1
     assert [p.name for p in folder.iterdir() if p.name.endswith(".tmp")] == []
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **__: object) -> None:
     raise OSError("disk")
 
 

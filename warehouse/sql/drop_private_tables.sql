@@ -1,2 +1,3 @@
 DROP TABLE known_file;
 DROP TABLE quarantine_release;
+DROP TABLE writer_fence;

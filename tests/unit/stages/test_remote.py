@@ -31,7 +31,9 @@ def test_a_refusal_keeps_its_reason_and_detail():
         (PermissionError(13, "Permission denied", SECRET), Reason.NO_PERMISSION),
         (ValueError(f"could not parse {SECRET}"), Reason.INTERNAL),
         (KeyError(SECRET), Reason.INTERNAL),
-        (MemoryError(SECRET), Reason.INTERNAL),
+        (MemoryError(SECRET), Reason.OOM),
+        (OSError(28, "No space left on device", SECRET), Reason.DISK_FULL),
+        (OSError(5, "Input/output error", SECRET), Reason.INTERNAL),
     ],
 )
 def test_an_unforeseen_error_costs_one_slide_and_tells_no_name(error, reason):

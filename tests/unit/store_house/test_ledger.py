@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from marrow_models.errors import NightFailed, Reason, WarehouseError
 from tests.unit.store_house.factories import START, WAY, run_record, walk
 from warehouse.connection import Warehouse
+from warehouse.fence import fence_file, raise_fence
 from warehouse.ledger import (
     ALLOWED,
     REFUSED,
@@ -28,9 +30,6 @@ from warehouse.ledger import (
 from warehouse.migrate import migrate
 from warehouse.read import quarantine_table
 from warehouse.runs import RunState, finish_run, start_run
-
-if TYPE_CHECKING:
-    pass
 
 
 def reason_for(state: State) -> Reason | None:
@@ -158,7 +157,9 @@ class Nights(RuleBasedStateMachine):
         super().__init__()
         connection = duckdb.connect(":memory:")
         migrate(connection)
-        self.warehouse = Warehouse(connection, path=None)  # type: ignore[arg-type]  # in memory: there is no file
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "marrow.duckdb"
+        self.warehouse = Warehouse(connection, path, raise_fence(fence_file(path), 0))
         self.runs = 0
         self.model: dict[str, State] = {}
         self.events = 0
@@ -205,6 +206,7 @@ class Nights(RuleBasedStateMachine):
     def teardown(self) -> None:
         with self.warehouse.exclusive() as connection:
             connection.close()
+        self.folder.cleanup()
 
 
 Nights.TestCase.settings = settings(

@@ -1,0 +1,65 @@
+"""Out of memory: do the same in smaller pieces, and in the end without the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+
+from marrow_models.errors import Reason, SlideRefused
+from marrow_models.tiling import LEAST_TILE_PX
+
+_RAM_TEXTS = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory")
+_GPU_TEXTS = ("CUDA error", "CUDA driver", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "NVML")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done at a time. Changes speed and memory, never a cell."""
+
+    batch_size: int
+    tile_px: int
+    device: str
+
+    def halved(self) -> Effort | None:
+        """Half as much at a time; None when it cannot be less."""
+        less = replace(self, batch_size=max(1, self.batch_size // 2), tile_px=max(LEAST_TILE_PX, self.tile_px // 2))
+        return None if less == self else less
+
+
+def with_less_memory(work: Callable[[Effort], T], effort: Effort) -> tuple[T, Effort]:
+    """What ``work`` returns, and the effort at which it did: halved as often as memory was short.
+
+    A GPU whose memory is too small for the least effort, or that fails, is left for the CPU with the first effort.
+    Raises SlideRefused(OOM) when the least effort is too much for the memory of the host, SlideRefused(GPU) when
+    that happened after the GPU had failed. Every other error passes.
+    """
+    now, gpu_failed = effort, False
+    while True:
+        try:
+            return work(now), now
+        except (MemoryError, RuntimeError) as error:
+            kind = _kind(error, now.device)
+            if kind is None:
+                raise
+        less = None if kind is Reason.GPU else now.halved()
+        if less is None and now.device != "cpu":
+            gpu_failed, less = True, replace(effort, device="cpu")
+        if less is None:
+            raise SlideRefused(Reason.GPU if gpu_failed else Reason.OOM, f"batch size {now.batch_size}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        now = less
+
+
+def _kind(error: MemoryError | RuntimeError, device: str) -> Reason | None:
+    """OOM or GPU for an error of memory or of the GPU, None for any other."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return Reason.OOM
+    text = str(error)
+    if any(part in text for part in _RAM_TEXTS):
+        return Reason.OOM
+    return Reason.GPU if device != "cpu" and any(part in text for part in _GPU_TEXTS) else None
