@@ -34,7 +34,7 @@ from warehouse.records import ModelRecord, RunRecord
 from warehouse.runs import RunState
 from warehouse.validate import Gates
 
-BY_HAND = frozenset({"manual", "demo"})
+BY_HAND = frozenset({"manual", "demo", "retry"})
 """Triggers with a person waiting, who is told at once when another run has the warehouse."""
 SECRET_OR_PATH = {
     "models",

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marrow_models.errors import Reason, SlideRefused
 from warehouse import ledger, runs
 from warehouse.ledger import State
+from warehouse.quarantine import TRIED_WITH
 
 if TYPE_CHECKING:
     from marrow_models.bundle import Bundle
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from warehouse.records import StageTime
     from warehouse.validate import Gates
 
+NO_PART_IN_A_RESULT = {
+    "home", "inbox", "manifest", "models", "cluster", "key_file", "tls_ca_file", "tls_cert_file", "tls_key_file",
+}  # fmt: skip
+"""Settings that say where things are; the models count by their digest."""
 REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.UNLISTED, Reason.FILE_MISSING})
 
 
@@ -75,9 +81,17 @@ class Night:
         parts = (slide_id, f"{um_per_px:.6f}", self.bundle.digest, self.config_digest)
         return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
-    def enter(self, slide_id: str, state: State) -> None:
+    def tried_with(self, um_per_px: float | None) -> str:
+        """What an attempt on a slide depends on besides its content, for the ledger: the same words, the same end."""
+        plan = self.plan.model_dump(mode="json", exclude=NO_PART_IN_A_RESULT)
+        settings = hashlib.sha256(json.dumps([self.analysis_version, plan], sort_keys=True).encode()).hexdigest()
+        scale = "the file's um_per_px" if um_per_px is None else f"um_per_px {um_per_px:.6f}"
+        parts = (f"models {self.bundle.digest[:12]}", f"settings {settings[:12]}", f"Marrow {version('marrow')}", scale)
+        return TRIED_WITH + ", ".join(parts)
+
+    def enter(self, slide_id: str, state: State, detail: str = "") -> None:
         """A slide enters a state of its way; the ledger refuses what cannot follow."""
-        ledger.record(self.warehouse, self.run_id, slide_id, state)
+        ledger.record(self.warehouse, self.run_id, slide_id, state, detail=detail)
         self.entered.add(slide_id)
         if state is State.DONE:
             self.progress.slide_ended(slide_id, state, None)

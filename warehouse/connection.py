@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from marrow_models.errors import WarehouseError
-from warehouse.migrate import WAY_BACK, migrate
+from marrow_models.errors import UserError, WarehouseError
+from warehouse.migrate import WAY_BACK, check_current, migrate
 from warehouse.sql import statement
 from warehouse.writer_lock import POLL_S, writer_lock
 
@@ -164,6 +164,28 @@ def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
         connection = _connect(path, time.monotonic() + wait_s)
         try:
             _migrate(connection, path)
+            connection.execute(statement("configure"))
+            yield Warehouse(connection, path)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def read_warehouse(path: Path) -> Iterator[Warehouse]:
+    """The warehouse at ``path`` for reading while no run holds it; nothing of it is written.
+
+    :class:`WarehouseHeld` when a run has it; WarehouseError when it is of another Marrow, foreign or damaged;
+    UserError when there is none. A run that begins meanwhile waits, or says who has the warehouse.
+    """
+    if not path.is_file():
+        raise UserError("there is no warehouse yet: run a night first, or give another --home.")
+    with writer_lock(path.with_name(path.name + ".lock")):
+        try:
+            connection = duckdb.connect(str(path), read_only=True, config=CLOSED_TO_THE_WORLD)
+        except duckdb.Error as error:
+            raise WarehouseError(_cause(path, error)) from error
+        try:
+            check_current(connection)
             connection.execute(statement("configure"))
             yield Warehouse(connection, path)
         finally:

@@ -82,7 +82,9 @@ def check_published(connection: DuckDBPyConnection) -> None:
 def check_current(connection: DuckDBPyConnection) -> None:
     """Raise WarehouseError unless the database is a warehouse with the schema of this Marrow; writes nothing."""
     if len(_applied(connection)) != len(known_migrations()):
-        raise WarehouseError("the warehouse is of another version of Marrow.")
+        raise WarehouseError(
+            "the warehouse is of another version of Marrow: `marrow check` brings an older one up to this version."
+        )
 
 
 def mark_published(connection: DuckDBPyConnection) -> None:

@@ -1,0 +1,127 @@
+"""The commands of whoever is on call: what is wrong with a slide, try it again, prove a result, back up, restore."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli_base import HomeOption, JsonOption, print_json, print_rows, print_run, stderr
+
+quarantine_app = typer.Typer(help="Slides that could not be taken: list, show, release.", no_args_is_help=True)
+
+SlideArgument = Annotated[str, typer.Argument(help="Id of the slide, or the beginning of it.", metavar="SLIDE")]
+
+
+@quarantine_app.command("list")
+def quarantine_list(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """List the slides in quarantine: code, cause, what to do, since when, attempts."""
+    from flows.command_quarantine import quarantine_report
+
+    report = quarantine_report(home.absolute())
+    columns = ("slide_id", "reason", "detail", "cause", "next_step", "since", "attempts", "then")
+    rows = [{name: _shown(row[name]) for name in columns} for row in report["slides"]]
+    print_rows(rows, as_json, title=f"{len(rows)} slides in quarantine", whole=report)
+    _say_source(report)
+
+
+@quarantine_app.command("show")
+def quarantine_show(slide: SlideArgument, home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """Show one slide in quarantine."""
+    from flows.command_quarantine import quarantine_of
+
+    report = quarantine_of(home.absolute(), slide)
+    told = {name: value for name, value in report.items() if name != "source"}
+    _print_facts(told, as_json, title=f"Slide {report['slide_id']}", whole=report)
+    _say_source(report)
+
+
+@quarantine_app.command("release")
+def quarantine_release(slide: SlideArgument, home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """Let a slide out of quarantine: the next night tries it again."""
+    from flows.command_quarantine import release
+
+    report = release(home.absolute(), slide)
+    _print_facts(report, as_json, title="Released: the next night tries it again", whole=report)
+
+
+def retry(
+    slides: Annotated[list[str], typer.Argument(help="Ids of slides, or their beginnings.", metavar="SLIDE...")],
+    home: HomeOption = Path("home"),
+    inbox: Annotated[Path | None, typer.Option(help="Folder of slide files; by default that of the settings.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="manifest.csv; by default the one in the inbox.")] = None,
+    models: Annotated[str | None, typer.Option(help="Name or path of a model bundle.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Where the work runs, see `marrow run --help`.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Release slides from quarantine and take them all the way now."""
+    from flows.command_quarantine import whole_ids
+    from flows.command_run import run_retry
+
+    options: dict[str, Any] = {"inbox": inbox, "manifest": manifest, "models": models, "cluster": cluster}
+    options = {name: value.absolute() if isinstance(value, Path) else value for name, value in options.items()}
+    whole = whole_ids(home.absolute(), slides)
+    print_run(run_retry(home.absolute(), whole, options, err=stderr), as_json)
+
+
+def explain(slide: SlideArgument, home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """Tell the whole history of a slide: states, attempts, reasons, results, failed expectations, lost area."""
+    from flows.command_quarantine import explain as explain_slide
+
+    report = explain_slide(home.absolute(), slide)
+    if as_json:
+        print_json(report)
+        return
+    if report["slide"]:
+        _print_facts(report["slide"], False, title=f"Slide {report['slide_id']}", whole=None)
+    events = [
+        {"run": e["run_id"], "attempt": e["attempt"], "state": e["state"], "at": _shown(e["at"])}
+        | {"reason": e["reason"], "detail": e["detail"], "cause": e["cause"], "what to do": e["next_step"]}
+        for e in report["events"]
+    ]
+    print_rows(events, False, title="What happened")
+    results = [
+        {"run": r["run_id"], "model": f"{r['model']} {r['model_version']}", "digest": r["model_digest"][:12]}
+        | {"configuration": r["config_digest"][:12], "fields": r["fields"], "cells": r["cells"]}
+        | {"counted": r["counted_cells"], "current": "yes" if r["is_current"] else ""}
+        for r in report["results"]
+    ]
+    print_rows(results, False, title="Results")
+    if report["failed_expectations"]:
+        print_rows(report["failed_expectations"], False, title="Expectations that failed")
+    _say_source(report)
+
+
+def reasons(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/reasons.md.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the table of reason codes: cause, what to do, and whether the next night tries again."""
+    from flows.command_quarantine import reasons_markdown, reasons_table
+
+    if markdown:
+        sys.stdout.write(reasons_markdown())
+        return
+    print_rows(reasons_table(), as_json, title="Reason codes")
+
+
+def _print_facts(facts: dict[str, Any], as_json: bool, *, title: str, whole: Any) -> None:
+    """One thing, a row a fact."""
+    print_rows([{"": name, " ": _shown(value)} for name, value in facts.items()], as_json, title=title, whole=whole)
+
+
+def _shown(value: Any) -> Any:
+    return f"{value:%Y-%m-%d %H:%M} UTC" if hasattr(value, "tzinfo") else value
+
+
+def _say_source(report: dict[str, Any]) -> None:
+    stderr.print(f"Read from {report['source']}.", markup=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.add_typer(quarantine_app, name="quarantine")
+    for command in (retry, explain, reasons):
+        app.command()(command)
