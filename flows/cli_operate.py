@@ -107,6 +107,44 @@ def reasons(
     print_rows(reasons_table(), as_json, title="Reason codes")
 
 
+def backup(
+    home: HomeOption = Path("home"),
+    show: Annotated[bool, typer.Option("--list", help="List the backups; make none.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Restore one to a scratch folder and count it.")] = False,
+    name: Annotated[str | None, typer.Option(help="Which one to verify; by default the last.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Back up the warehouse; the copy is restored to a scratch folder, checked and counted before it is kept."""
+    from flows.command_backup import list_backups, make_backup, verify_backup
+
+    if show:
+        print_rows(list_backups(home.absolute()), as_json, title="Backups, oldest first")
+        return
+    report = verify_backup(home.absolute(), name) if verify else make_backup(home.absolute())
+    what = "made" if report["made"] else "restored to a scratch folder and counted"
+    _print_counts(report, as_json, title=f"{report['backup']}: {what}")
+
+
+def restore(
+    name: Annotated[str | None, typer.Argument(help="A backup of `marrow backup --list`; by default the last.")] = None,
+    home: HomeOption = Path("home"),
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup in the place of the warehouse; the file that was there is kept. Then run `marrow publish`."""
+    from flows.command_backup import restore_backup
+
+    report = restore_backup(home.absolute(), name)
+    _print_counts(report, as_json, title=f"{report['backup']} restored")
+    if report["replaced"]:
+        stderr.print(f"What was replaced is kept as {report['replaced']}", markup=False)
+    stderr.print("Run `marrow publish` to show analysts what was restored.", markup=False)
+
+
+def _print_counts(report: dict[str, Any], as_json: bool, *, title: str) -> None:
+    rows = [{"table": table, "rows": count} for table, count in report["rows"].items()]
+    print_rows(rows, as_json, title=title, whole=report)
+
+
 def _print_facts(facts: dict[str, Any], as_json: bool, *, title: str, whole: Any) -> None:
     """One thing, a row a fact."""
     print_rows([{"": name, " ": _shown(value)} for name, value in facts.items()], as_json, title=title, whole=whole)
@@ -123,5 +161,5 @@ def _say_source(report: dict[str, Any]) -> None:
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.add_typer(quarantine_app, name="quarantine")
-    for command in (retry, explain, reasons):
+    for command in (retry, explain, reasons, backup, restore):
         app.command()(command)

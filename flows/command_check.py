@@ -19,6 +19,7 @@ from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
 from tasks.plan import NightPlan, manifest_path
 from tasks.pseudonym import load_pseudonyms
+from warehouse.backup import backups
 from warehouse.connection import open_warehouse
 from warehouse.manifest import read_manifest
 
@@ -52,7 +53,7 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
         _Check("pseudonym key", lambda: _key(plan, place)),
         _Check("models", lambda: _models(plan)),
         _Check("rules", lambda: ", ".join(load_rules(name).label for name in plan.rule_sets)),
-        _Check("warehouse", lambda: _warehouse(place)),
+        _Check("warehouse", lambda: _warehouse(plan, place)),
         _Check("cluster", lambda: _cluster(plan, place)),
     ]
     return [check.row() for check in checks]
@@ -88,9 +89,11 @@ def _models(plan: NightPlan) -> str:
     return f"{bundle.name} {bundle.version}, {len(bundle.labels)} classes, digest {bundle.digest[:12]}"
 
 
-def _warehouse(place: Home) -> str:
-    with open_warehouse(place.warehouse):
-        return "opens, schema is current"
+def _warehouse(plan: NightPlan, place: Home) -> str:
+    folder = plan.backup_folder or place.backups
+    with open_warehouse(place.warehouse, backups=folder):
+        last = backups(folder)[-1:]
+        return f"opens, schema is current; last backup: {last[0].name if last else 'none yet'}"
 
 
 def _cluster(plan: NightPlan, place: Home) -> str:

@@ -29,6 +29,7 @@ from tasks.progress import Broadcast
 from tasks.pseudonym import load_pseudonyms
 from tasks.publish import end_state
 from warehouse import dimensions, read, runs
+from warehouse.backup import backup_if_changed
 from warehouse.connection import open_warehouse
 from warehouse.records import ModelRecord, RunRecord
 from warehouse.runs import RunState
@@ -42,6 +43,7 @@ SECRET_OR_PATH = {
     "inbox",
     "manifest",
     "key_file",
+    "backup_folder",
     "tls_ca_file",
     "tls_cert_file",
     "tls_key_file",
@@ -61,12 +63,15 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     bundle = load_bundle(plan.models)
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    backups = plan.backup_folder or home.backups
+    wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
     with (
-        open_warehouse(home.warehouse, wait_s=0.0 if trigger in BY_HAND else plan.wait_for_writer_s) as warehouse,
+        open_warehouse(home.warehouse, wait_s=wait_s, backups=backups) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
         runs.close_crashed_runs(warehouse)
+        backup_if_changed(warehouse, backups, keep=plan.backups_kept)
         runs.start_run(warehouse, _run_record(plan, run_id, trigger))
         dimensions.store_model(warehouse, _model_record(bundle))
         night = Night(

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from warehouse.validate import Gates
 
 NO_PART_IN_A_RESULT = {
-    "home", "inbox", "manifest", "models", "cluster", "key_file", "tls_ca_file", "tls_cert_file", "tls_key_file",
+    "home", "inbox", "manifest", "models", "cluster", "key_file", "backup_folder", "backups_kept",
+    "tls_ca_file", "tls_cert_file", "tls_key_file",
 }  # fmt: skip
 """Settings that say where things are; the models count by their digest."""
 REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.UNLISTED, Reason.FILE_MISSING})

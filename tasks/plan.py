@@ -47,6 +47,10 @@ class NightPlan(BaseModel):
     """Longest time that one stage of one slide may take."""
     key_file: Path | None = None
     """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
+    backup_folder: Path | None = None
+    """Where the copies of the warehouse go; None: ``HOME/warehouse/backups``. Another disk is better."""
+    backups_kept: Annotated[int, Field(ge=0)] = 14
+    """How many copies are kept, one a night in which something changed; 0 makes none."""
     tls_ca_file: Path | None = None
     """Certificate authority of a ``tls://`` cluster (PEM)."""
     tls_cert_file: Path | None = None

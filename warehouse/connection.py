@@ -15,6 +15,8 @@ import duckdb
 
 from marrow_models.errors import UserError, WarehouseError
 from warehouse.migrate import WAY_BACK, check_current, migrate
+from warehouse.snapshot import snapshot_before_migration
+from warehouse.sql import CLOSED_TO_THE_WORLD as CLOSED_TO_THE_WORLD
 from warehouse.sql import statement
 from warehouse.writer_lock import POLL_S, writer_lock
 
@@ -26,14 +28,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Row = dict[str, Any]
-
-CLOSED_TO_THE_WORLD: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-    "enable_external_access": False,
-}
-"""No extension, no file and no address but the database's own; defence in depth, not a sandbox."""
 
 _CANNOT_BE_WRITTEN = (
     "the warehouse cannot be written: check free disk space and memory, then run again. "
@@ -153,9 +147,11 @@ class Warehouse(Database):
 
 
 @contextmanager
-def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
+def open_warehouse(path: Path, *, wait_s: float = 0.0, backups: Path | None = None) -> Iterator[Warehouse]:
     """The warehouse at ``path`` for writing, created or migrated where needed; closed with the block.
 
+    Before rows are migrated a copy goes to ``backups`` (None: the folder ``backups`` beside the file) and is migrated
+    first: when that fails, the warehouse stays as it was.
     Waits up to ``wait_s`` for another writer or a reader to let go. WarehouseError, naming the holder and the
     way back, when the file is held, foreign, damaged, altered or of a newer Marrow.
     """
@@ -163,7 +159,7 @@ def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
     with writer_lock(path.with_name(path.name + ".lock"), wait_s=wait_s):
         connection = _connect(path, time.monotonic() + wait_s)
         try:
-            _migrate(connection, path)
+            _migrate(connection, path, backups or path.with_name("backups"))
             connection.execute(statement("configure"))
             yield Warehouse(connection, path)
         finally:
@@ -208,8 +204,9 @@ def _connect(path: Path, deadline: float) -> DuckDBPyConnection:
             time.sleep(POLL_S)
 
 
-def _migrate(connection: DuckDBPyConnection, path: Path) -> None:
+def _migrate(connection: DuckDBPyConnection, path: Path, backups: Path) -> None:
     try:
+        snapshot_before_migration(connection, path, backups)
         migrate(connection)
     except duckdb.ProgrammingError:  # a fault of a migration, not of the file
         raise
