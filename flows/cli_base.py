@@ -46,8 +46,11 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, *, title: str, whole: 
     if as_json:
         print_json(rows if whole is None else whole)
         return
+    if not rows:
+        stdout.print(title, markup=False)
+        return
     table = Table(title=title)
-    for column in rows[0] if rows else ():
+    for column in rows[0]:
         table.add_column(column)
     for row in rows:
         table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli_base import HomeOption, JsonOption, print_json, print_rows, print_run, stderr
+from flows.cli_base import EXIT_QUARANTINE, HomeOption, JsonOption, print_json, print_rows, print_run, stderr
 
 quarantine_app = typer.Typer(help="Slides that could not be taken: list, show, release.", no_args_is_help=True)
 
+MOST_SHOWN = 200
+"""Differences that a table shows."""
 SlideArgument = Annotated[str, typer.Argument(help="Id of the slide, or the beginning of it.", metavar="SLIDE")]
 
 
@@ -107,6 +109,31 @@ def reasons(
     print_rows(reasons_table(), as_json, title="Reason codes")
 
 
+def init(
+    home: HomeOption = Path("home"),
+    key_file: Annotated[Path | None, typer.Option(help="Where the key goes; by default under HOME/keys.")] = None,
+    inbox: Annotated[Path | None, typer.Option(help="Folder of slide files, for marrow.toml.")] = None,
+    rotate_key: Annotated[bool, typer.Option("--rotate-key", help="Give all patients new pseudonyms.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the folders, the pseudonym key and a commented marrow.toml of a HOME; repeat it as you like."""
+    from flows.command_init import init_home
+    from flows.command_init import rotate_key as rotate
+
+    if rotate_key:
+        report = rotate(home.absolute())
+        rows = [{"pseudonyms": kind, "replaced": count} for kind, count in report["replaced"].items()]
+        print_rows(rows, as_json, title="Replaced and published", whole=report)
+        stderr.print(
+            f"Back up the key file {report['key']}: it holds the old and the new key. Backups in {report['backups']} "
+            "still hold the old pseudonyms; they are brought forward when they are restored.",
+            markup=False,
+        )
+        return
+    options = {"key_file": key_file and key_file.absolute(), "inbox": inbox and inbox.absolute()}
+    print_rows(init_home(home.absolute(), **options), as_json, title=f"HOME {home}")
+
+
 def backup(
     home: HomeOption = Path("home"),
     show: Annotated[bool, typer.Option("--list", help="List the backups; make none.")] = False,
@@ -140,6 +167,29 @@ def restore(
     stderr.print("Run `marrow publish` to show analysts what was restored.", markup=False)
 
 
+def verify(
+    run: Annotated[str, typer.Argument(help="Id of a run, the beginning of it, or `latest`.", metavar="RUN")],
+    home: HomeOption = Path("home"),
+    models: Annotated[list[str] | None, typer.Option(help="Folder of the run's models; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute a past run again from the stored slides and show every row that differs; write nothing."""
+    from flows.command_verify import verify_report
+
+    with stderr.status("reading") as shown:
+        report = verify_report(home.absolute(), run, models or [], progress=shown.update)
+    told = f"{report['results']} results, {report['cells']} cells, {report['suggestions']} suggestions computed again"
+    title = f"Run {report['run_id']}: {'identical' if report['identical'] else 'DIFFERENT'}"
+    print_rows(report["differences"][:MOST_SHOWN], as_json, title=title, whole=report)
+    if len(report["differences"]) > MOST_SHOWN:
+        stderr.print(f"{len(report['differences']) - MOST_SHOWN} more differences: see --json.", markup=False)
+    for line in (told, *report["notes"]):
+        stderr.print(line, markup=False)
+    _say_source(report)
+    if not report["identical"]:
+        raise typer.Exit(EXIT_QUARANTINE)
+
+
 def _print_counts(report: dict[str, Any], as_json: bool, *, title: str) -> None:
     rows = [{"table": table, "rows": count} for table, count in report["rows"].items()]
     print_rows(rows, as_json, title=title, whole=report)
@@ -161,5 +211,5 @@ def _say_source(report: dict[str, Any]) -> None:
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.add_typer(quarantine_app, name="quarantine")
-    for command in (retry, explain, reasons, backup, restore):
+    for command in (init, retry, explain, reasons, verify, backup, restore):
         app.command()(command)

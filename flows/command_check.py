@@ -17,8 +17,8 @@ from marrow_models.diagnosis.rules import load_rules
 from marrow_models.errors import MarrowError
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
+from tasks.keys import bring_forward, open_pseudonyms
 from tasks.plan import NightPlan, manifest_path
-from tasks.pseudonym import load_pseudonyms
 from warehouse.backup import backups
 from warehouse.connection import open_warehouse
 from warehouse.manifest import read_manifest
@@ -78,8 +78,11 @@ def _inbox(plan: NightPlan) -> str:
 
 
 def _key(plan: NightPlan, place: Home) -> str:
-    load_pseudonyms(plan.key_file or place.default_key_file)
-    return "readable by its owner only"
+    pseudonyms = open_pseudonyms(plan, place)
+    if place.warehouse.exists():
+        with open_warehouse(place.warehouse, backups=plan.backup_folder) as warehouse:
+            bring_forward(warehouse, pseudonyms)
+    return f"readable by its owner only, the warehouse's own; generation {pseudonyms.generation}"
 
 
 def _models(plan: NightPlan) -> str:

@@ -23,10 +23,11 @@ from marrow_models.errors import NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
-from tasks.night import Night
+from tasks.keys import bring_forward, open_pseudonyms
+from tasks.night import Night, config_digest
 from tasks.plan import NightPlan
 from tasks.progress import Broadcast
-from tasks.pseudonym import load_pseudonyms
+from tasks.pseudonym import Pseudonyms
 from tasks.publish import end_state
 from warehouse import dimensions, read, runs
 from warehouse.backup import backup_if_changed
@@ -61,7 +62,7 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     started = time.monotonic()
     home = Home(plan.home.absolute()).create()
     bundle = load_bundle(plan.models)
-    pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
+    pseudonyms = open_pseudonyms(plan, home)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     backups = plan.backup_folder or home.backups
     wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
@@ -72,7 +73,8 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     ):
         runs.close_crashed_runs(warehouse)
         backup_if_changed(warehouse, backups, keep=plan.backups_kept)
-        runs.start_run(warehouse, _run_record(plan, run_id, trigger))
+        bring_forward(warehouse, pseudonyms)
+        runs.start_run(warehouse, _run_record(plan, run_id, trigger, bundle, pseudonyms))
         dimensions.store_model(warehouse, _model_record(bundle))
         night = Night(
             run_id=run_id,
@@ -120,8 +122,13 @@ def _report(night: Night, result: NightResult) -> None:
     write_night_table(result.table, run_id=night.run_id)
 
 
-def _run_record(plan: NightPlan, run_id: str, trigger: str) -> RunRecord:
-    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {"cluster": plan.cluster.partition(":")[0]}
+def _run_record(plan: NightPlan, run_id: str, trigger: str, bundle: Bundle, pseudonyms: Pseudonyms) -> RunRecord:
+    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {
+        "cluster": plan.cluster.partition(":")[0],
+        "model_digest": bundle.digest,
+        "key_id": pseudonyms.key_id,
+        "config_digest": config_digest(ANALYSIS_VERSION, plan.target_cells),
+    }
     return RunRecord(run_id, datetime.now(UTC), trigger, code_version(), settings)
 
 

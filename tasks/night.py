@@ -34,6 +34,18 @@ NO_PART_IN_A_RESULT = {
 REFUSALS_THAT_DEFER = frozenset({Reason.STILL_COPYING, Reason.UNLISTED, Reason.FILE_MISSING})
 
 
+def config_digest(analysis_version: str, target_cells: int) -> str:
+    """Digest of everything besides slide and models that a cell depends on."""
+    config = {"analysis": analysis_version, "target_cells": target_cells}
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def result_key(slide_id: str, um_per_px: float, model_digest: str, config: str) -> str:
+    """The name of a slide's result: same content, scale, models and configuration, same key."""
+    parts = (slide_id, f"{um_per_px:.6f}", model_digest, config)
+    return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class Slide:
     """A slide to take through, and where its files are; a slide that is only stored has none."""
@@ -74,13 +86,11 @@ class Night:
     @property
     def config_digest(self) -> str:
         """Digest of everything besides slide and models that a cell depends on."""
-        config = {"analysis": self.analysis_version, "target_cells": self.plan.target_cells}
-        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        return config_digest(self.analysis_version, self.plan.target_cells)
 
     def result_key(self, slide_id: str, um_per_px: float) -> str:
         """The name of a slide's result: same content, scale, models and configuration, same key."""
-        parts = (slide_id, f"{um_per_px:.6f}", self.bundle.digest, self.config_digest)
-        return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        return result_key(slide_id, um_per_px, self.bundle.digest, self.config_digest)
 
     def tried_with(self, um_per_px: float | None) -> str:
         """What an attempt on a slide depends on besides its content, for the ledger: the same words, the same end."""

@@ -13,7 +13,7 @@ from marrow_models.errors import UserError
 class NightPlan(BaseModel):
     """The settings of one run. Unknown names are refused, so that a typing error cannot pass unseen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     home: Path
     """Where Marrow keeps slides, warehouse, published files and logs."""
@@ -46,7 +46,8 @@ class NightPlan(BaseModel):
     slide_timeout_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
     """Longest time that one stage of one slide may take."""
     key_file: Path | None = None
-    """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
+    """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600. A file that
+    is named here must be there: `marrow init --key-file` makes it."""
     backup_folder: Path | None = None
     """Where the copies of the warehouse go; None: ``HOME/warehouse/backups``. Another disk is better."""
     backups_kept: Annotated[int, Field(ge=0)] = 14
@@ -54,7 +55,9 @@ class NightPlan(BaseModel):
     tls_ca_file: Path | None = None
     """Certificate authority of a ``tls://`` cluster (PEM)."""
     tls_cert_file: Path | None = None
+    """Certificate of this side of a ``tls://`` cluster (PEM)."""
     tls_key_file: Path | None = None
+    """Its key (PEM)."""
 
 
 def manifest_path(plan: NightPlan) -> Path:

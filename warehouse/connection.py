@@ -55,6 +55,11 @@ class Database:
         found = self.rows(name, **parameters)
         return found[0] if found else None
 
+    def table(self, name: str, /, **parameters: object) -> pa.Table:
+        """The rows of ``warehouse/sql/<name>.sql`` as an Arrow table, for many rows."""
+        with self._lock:
+            return self._connection.sql(statement(name), params=parameters).to_arrow_table()
+
     def count(self, relation: str) -> int:
         """How many rows a table or view has."""
         with self._lock:
