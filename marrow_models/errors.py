@@ -147,7 +147,7 @@ REASONS: dict[Reason, ReasonText] = {
         "Correct the rows of this file in manifest.csv.",
     ),
     Reason.MODEL_OUTPUT: ReasonText(
-        "The networks returned values that are not finite or not probabilities.",
+        "The networks returned values that are not finite, not probabilities, or the same for every cell.",
         "Check the model bundle.",
         tried_again=False,
     ),

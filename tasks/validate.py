@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from marrow_models.errors import NightFailed, Reason, SlideRefused
+from marrow_models.model_output import check_output
 from tasks.night import Night
 from tasks.plan import manifest_path
 from tasks.stage import night_stage, slide_stage
@@ -40,8 +41,9 @@ def validate_manifest(night: Night) -> Manifest:
 def validate_cells(night: Night, slide_id: str, store: StoreReceipt, found: SlideCells) -> None:
     """Raise :class:`SlideRefused` with the failing expectation when the slide's cells do not pass their gates.
 
-    The second, of their morphology, is for models that tell it.
+    The second, of their morphology, is for models that tell it. What no working model returns is MODEL_OUTPUT.
     """
+    check_output(found.cells)
     result = _gate(
         night,
         "cells",
