@@ -78,10 +78,12 @@ def _inbox(plan: NightPlan) -> str:
 
 
 def _key(plan: NightPlan, place: Home) -> str:
-    pseudonyms = open_pseudonyms(plan, place)
     if place.warehouse.exists():
         with open_warehouse(place.warehouse, backups=plan.backup_folder) as warehouse:
+            pseudonyms = open_pseudonyms(plan, place, warehouse)
             bring_forward(warehouse, pseudonyms)
+    else:
+        pseudonyms = open_pseudonyms(plan, place, None)
     return f"readable by its owner only, the warehouse's own; generation {pseudonyms.generation}"
 
 

@@ -62,7 +62,6 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     started = time.monotonic()
     home = Home(plan.home.absolute()).create()
     bundle = load_bundle(plan.models)
-    pseudonyms = open_pseudonyms(plan, home)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     backups = plan.backup_folder or home.backups
     wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
@@ -71,6 +70,7 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
+        pseudonyms = open_pseudonyms(plan, home, warehouse)
         runs.close_crashed_runs(warehouse)
         backup_if_changed(warehouse, backups, keep=plan.backups_kept)
         bring_forward(warehouse, pseudonyms)

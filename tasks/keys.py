@@ -19,14 +19,14 @@ from warehouse.runs import RunState
 TRIGGER = "rotate-key"
 
 
-def open_pseudonyms(plan: NightPlan, home: Home) -> Pseudonyms:
-    """The key of the settings, or the one under HOME, which is made at the first use of a new HOME.
+def open_pseudonyms(plan: NightPlan, home: Home, warehouse: Warehouse | None) -> Pseudonyms:
+    """The key of the settings, or the one under HOME, which is made before the first run of a new HOME.
 
     UserError when it is missing where it must not be: a new one would give every known patient another pseudonym.
     """
     if plan.key_file is not None:
         return load_pseudonyms(plan.key_file, make=False)
-    return load_pseudonyms(home.default_key_file, make=not home.warehouse.exists())
+    return load_pseudonyms(home.default_key_file, make=warehouse is None or not warehouse.count("dim_run"))
 
 
 def bring_forward(warehouse: Warehouse, pseudonyms: Pseudonyms) -> dict[str, int]:
@@ -50,7 +50,7 @@ def rotate(warehouse: Warehouse, plan: NightPlan, home: Home) -> dict[str, int]:
     May be killed at any moment: the file holds old and new keys, the warehouse says which it was made with, and the
     next night (or the next call) ends what was begun.
     """
-    before = open_pseudonyms(plan, home)
+    before = open_pseudonyms(plan, home, warehouse)
     replaced = bring_forward(warehouse, before)
     if not key_ids(warehouse):
         _note(warehouse, before)

@@ -217,9 +217,11 @@ def test_f66_a_secret_that_is_missing_is_named_by_check_and_not_made_anew(home: 
     assert not missing.exists()
 
 
-def test_a_home_with_a_warehouse_whose_key_is_gone_gets_no_other_one(home: Home) -> None:
-    with pytest.raises(UserError, match="Restore it from its backup"):
-        open_pseudonyms(NightPlan(home=home.root), home)
+def test_a_home_that_had_a_night_and_lost_its_key_gets_no_other_one(home: Home) -> None:
+    with open_warehouse(home.warehouse) as warehouse:
+        start_run(warehouse, run_record())
+        with pytest.raises(UserError, match="Restore it from its backup"):
+            open_pseudonyms(NightPlan(home=home.root), home, warehouse)
     assert not home.default_key_file.exists()
 
 
