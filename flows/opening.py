@@ -31,7 +31,7 @@ from tasks.pseudonym import Pseudonyms
 from tasks.publish import end_state
 from warehouse import dimensions, read, runs
 from warehouse.backup import backup_if_changed
-from warehouse.connection import open_warehouse
+from warehouse.connection import Warehouse, open_warehouse
 from warehouse.records import ModelRecord, RunRecord
 from warehouse.runs import RunState
 from warehouse.validate import Gates
@@ -63,17 +63,13 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     home = Home(plan.home.absolute()).create()
     bundle = load_bundle(plan.models)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    backups = plan.backup_folder or home.backups
     wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
     with (
-        open_warehouse(home.warehouse, wait_s=wait_s, backups=backups) as warehouse,
+        open_warehouse(home.warehouse, wait_s=wait_s, backups=plan.backup_folder) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
-        pseudonyms = open_pseudonyms(plan, home, warehouse)
-        runs.close_crashed_runs(warehouse)
-        backup_if_changed(warehouse, backups, keep=plan.backups_kept)
-        bring_forward(warehouse, pseudonyms)
+        pseudonyms = _ready(warehouse, plan, home)
         runs.start_run(warehouse, _run_record(plan, run_id, trigger, bundle, pseudonyms))
         dimensions.store_model(warehouse, _model_record(bundle))
         night = Night(
@@ -100,6 +96,15 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         _end(night, RunState.FAILED if result.failure else end_state(night))
         result.seconds = time.monotonic() - started
         _report(night, result)
+
+
+def _ready(warehouse: Warehouse, plan: NightPlan, home: Home) -> Pseudonyms:
+    """Close the runs that died, keep a copy of what there is, and make sure of the key, before a run begins."""
+    pseudonyms = open_pseudonyms(plan, home, warehouse)
+    runs.close_crashed_runs(warehouse)
+    backup_if_changed(warehouse, plan.backup_folder or home.backups, keep=plan.backups_kept)
+    bring_forward(warehouse, pseudonyms)
+    return pseudonyms
 
 
 def _end(night: Night, state: RunState) -> None:
