@@ -194,9 +194,7 @@ def test_a_key_elsewhere_is_named_in_the_settings_and_used(tmp_path: Path) -> No
     init_home(tmp_path / "home", key_file=tmp_path / "vault" / "key", inbox=None)
     plan = load_settings(home=tmp_path / "home")
     assert plan.key_file == tmp_path / "vault" / "key"
-    assert open_pseudonyms(plan, Home(plan.home)).patient("1") == load_pseudonyms(tmp_path / "vault" / "key").patient(
-        "1"
-    )
+    assert open_pseudonyms(plan, Home(plan.home), None) == load_pseudonyms(tmp_path / "vault" / "key")
     with pytest.raises(UserError, match="another key_file"):
         init_home(tmp_path / "home", key_file=tmp_path / "other", inbox=None)
     assert not (tmp_path / "other").exists()
