@@ -6,22 +6,27 @@ Heavy modules are imported inside the commands, so that ``--help`` answers at on
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows import cli_operate
+from flows.cli_base import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    RESEARCH_USE,
+    HomeOption,
+    JsonOption,
+    print_rows,
+    print_run,
+    stderr,
+    stdout,
+)
+from flows.cli_train import evaluate, train_app
 from marrow_models.errors import NightFailed, UserError
-
-RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
-EXIT_QUARANTINE = 3
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 app = typer.Typer(
     help=f"Count the cells of bone-marrow slides at night. {RESEARCH_USE}",
@@ -29,25 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-train_app = typer.Typer(help="Train the networks and the diagnosis model of a bundle.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
-
-LINE_WIDTH = 200
-"""Width of tables where there is no terminal to ask."""
-
-
-def _console(*, to_stderr: bool) -> Console:
-    console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=LINE_WIDTH)
-
-
-stdout = _console(to_stderr=False)
-stderr = _console(to_stderr=True)
-
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="MARROW_HOME", help="Folder of Marrow: slides, warehouse, published files.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def main() -> None:
@@ -122,16 +108,9 @@ def run(
     absolute = {name: value.absolute() if isinstance(value, Path) else value for name, value in options.items()}
     if dry_run:
         report = dry_run_report(home.absolute(), absolute)
-        _print(report, as_json, title="What the night would do")
+        print_rows(report, as_json, title="What the night would do")
         return
-    result = run_night(home.absolute(), absolute, trigger="manual", err=stderr)
-    _print(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
-    stderr.print(f"Published: {result.published}" if result.published else "Nothing was published.", markup=False)
-    stderr.print(RESEARCH_USE)
-    if result.failure:
-        raise NightFailed(result.failure)
-    if result.quarantined:
-        raise typer.Exit(EXIT_QUARANTINE)
+    print_run(run_night(home.absolute(), absolute, trigger="manual", err=stderr), as_json)
 
 
 @app.command()
@@ -140,7 +119,7 @@ def status(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None
     from flows.command_status import status_report
 
     report = status_report(home.absolute())
-    _print(report["slides"], as_json, title=report["title"], whole=report)
+    print_rows(report["slides"], as_json, title=report["title"], whole=report)
 
 
 @app.command()
@@ -153,7 +132,7 @@ def check(
     from flows.command_check import check_report
 
     rows = check_report(home.absolute(), inbox.absolute() if inbox else None)
-    _print(rows, as_json, title="Checks")
+    print_rows(rows, as_json, title="Checks")
     if not all(row["ok"] for row in rows):
         raise typer.Exit(EXIT_USAGE)
 
@@ -164,7 +143,7 @@ def publish(home: HomeOption = Path("home"), as_json: JsonOption = False) -> Non
     from flows.command_run import run_publish
 
     result = run_publish(home.absolute(), err=stderr)
-    _print(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
+    print_rows(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
     if result.failure:
         raise NightFailed(result.failure)
 
@@ -223,135 +202,9 @@ def _run_parameters(home: Path, inbox: Path | None, models: str | None, cluster:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-DataOption = Annotated[
-    list[str] | None,
-    typer.Option("--data", help="NAME=PATH of each data set of the recipe; repeat it.", metavar="NAME=PATH"),
-]
-OutOption = Annotated[Path, typer.Option(help="Folder of the new bundle.")]
-WorkOption = Annotated[Path, typer.Option(help="Folder of pixels and checkpoints; training resumes from it.")]
-ConfigOption = Annotated[str, typer.Option("--config", help="Name of a shipped recipe, or a TOML file.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-PrecisionOption = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default as the recipe says.")]
-
-
-@train_app.command("bundle")
-def train_bundle(
-    out: OutOption,
-    work: WorkOption,
-    config: ConfigOption = "phantom",
-    data: DataOption = None,
-    seed: Annotated[int, typer.Option(help="Of the synthetic cells of the bundle phantom; a recipe has its own.")] = 1,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-) -> None:
-    """Train a whole bundle: detector, classifier and, for synthetic cells, the diagnosis model; figures and card."""
-    if config == "phantom" and not data:
-        _train_phantom(out, work, seed)
-        return
-    _train(("detector", "classifier"), config, data, out, work, device, precision)
-
-
-@train_app.command("detector")
-def train_detector(
-    out: OutOption,
-    work: WorkOption,
-    config: ConfigOption,
-    data: DataOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-) -> None:
-    """Train the detector of a recipe; its base lends the rest of the bundle."""
-    _train(("detector",), config, data, out, work, device, precision)
-
-
-@train_app.command("classifier")
-def train_classifier(
-    out: OutOption,
-    work: WorkOption,
-    config: ConfigOption,
-    data: DataOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-) -> None:
-    """Train the classifier of a recipe, attributes included; its base lends the rest of the bundle."""
-    _train(("classifier",), config, data, out, work, device, precision)
-
-
-@train_app.command("diagnosis")
-def train_diagnosis(
-    out: Annotated[Path, typer.Option(help="Folder of the models and figures, one folder a model.")],
-    data: DataOption = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file with a table of settings a model.")] = None,
-) -> None:
-    """Train models of tables: aipal (laboratory values), tcga_laml (marrow differential), phantom (counting errors)."""
-    from flows.command_train_diagnosis import train_diagnosis as train
-
-    stdout.print_json(data=train(data=data or [], config=config, out=out, err=stderr))
-
-
-@app.command()
-def evaluate(
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="Folder of the figures, tables and plots.")],
-    models: Annotated[str, typer.Option(help="Name or path of a model bundle.")] = "phantom",
-    config: Annotated[str | None, typer.Option("--config", help="Recipe that says how the data are read.")] = None,
-    work: Annotated[Path, typer.Option(help="Folder that keeps pixels at the networks' scales.")] = Path("work"),
-    part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    only: Annotated[str, typer.Option(help="detector, classifier, or together for boxes with classes.")] = "classifier",
-    device: DeviceOption = "auto",
-) -> None:
-    """Measure a bundle on a part of data sets: tables with intervals, plots, and how to make them again."""
-    from flows.command_train import evaluate as measure
-
-    figures = measure(
-        models=models, config=config, data=data or [], work=work, out=out, part=part, what=only, device=device
-    )
-    stdout.print_json(data=figures)
-    stderr.print(f"Figures in {out}", markup=False)
-
-
-def _train(
-    roles: tuple[str, ...],
-    config: str,
-    data: list[str] | None,
-    out: Path,
-    work: Path,
-    device: str,
-    precision: str | None,
-) -> None:
-    from flows.command_train import train
-
-    figures = train(
-        roles, config=config, data=data or [], out=out, work=work, device=device, precision=precision, err=stderr
-    )
-    if figures:  # none in the other processes of a training with several
-        stdout.print_json(data=figures)
-
-
-def _train_phantom(out: Path, work: Path, seed: int) -> None:
-    from marrow_models.training.loop import Step
-    from marrow_models.training.recipe import Workshop, make_phantom_bundle
-
-    def report(step: Step) -> None:
-        stderr.print(f"step {step.number} of {step.steps}: loss {step.loss:.4f}", markup=False)
-
-    workshop = Workshop(work, seed, processes=os.cpu_count() or 1)
-    bundle, figures = make_phantom_bundle(out, workshop, progress=report)
-    stdout.print_json(data=figures.as_json())
-    stderr.print(f"Bundle {bundle.name} {bundle.version} in {out}, digest {bundle.digest[:12]}", markup=False)
-
-
-def _print(rows: list[dict[str, Any]], as_json: bool, *, title: str, whole: Any = None) -> None:
-    """Rows as a table, or the whole result as JSON."""
-    if as_json:
-        sys.stdout.write(json.dumps(rows if whole is None else whole, indent=2, default=str) + "\n")
-        return
-    table = Table(title=title)
-    for column in rows[0] if rows else ():
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    stdout.print(table)
+cli_operate.add_to(app)
+app.add_typer(train_app, name="train")
+app.command()(evaluate)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from marrow_models.diagnosis.rules import load_rules
 from marrow_models.errors import MarrowError
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
+from tasks.keys import bring_forward, open_pseudonyms
 from tasks.plan import NightPlan, manifest_path
-from tasks.pseudonym import load_pseudonyms
 from tasks.room import check_room
+from warehouse.backup import backups
 from warehouse.connection import open_warehouse
 from warehouse.manifest import read_manifest
 
@@ -51,7 +52,7 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
         _Check("pseudonym key", lambda: _key(plan, place)),
         _Check("models", lambda: _models(plan)),
         _Check("rules", lambda: ", ".join(load_rules(name).label for name in plan.rule_sets)),
-        _Check("warehouse", lambda: _warehouse(place)),
+        _Check("warehouse", lambda: _warehouse(plan, place)),
         _Check("decoder", lambda: _decoder(plan)),
         _Check("cluster", lambda: _cluster(plan, place)),
     ]
@@ -74,8 +75,13 @@ def _inbox(plan: NightPlan) -> str:
 
 
 def _key(plan: NightPlan, place: Home) -> str:
-    load_pseudonyms(plan.key_file or place.default_key_file)
-    return "readable by its owner only"
+    if place.warehouse.exists():
+        with open_warehouse(place.warehouse, backups=plan.backup_folder) as warehouse:
+            pseudonyms = open_pseudonyms(plan, place, warehouse)
+            bring_forward(warehouse, pseudonyms)
+    else:
+        pseudonyms = open_pseudonyms(plan, place, None)
+    return f"readable by its owner only, the warehouse's own; generation {pseudonyms.generation}"
 
 
 def _models(plan: NightPlan) -> str:
@@ -85,9 +91,11 @@ def _models(plan: NightPlan) -> str:
     return f"{bundle.name} {bundle.version}, {len(bundle.labels)} classes, digest {bundle.digest[:12]}"
 
 
-def _warehouse(place: Home) -> str:
-    with open_warehouse(place.warehouse):
-        return "opens, schema is current"
+def _warehouse(plan: NightPlan, place: Home) -> str:
+    folder = plan.backup_folder or place.backups
+    with open_warehouse(place.warehouse, backups=folder):
+        last = backups(folder)[-1:]
+        return f"opens, schema is current; last backup: {last[0].name if last else 'none yet'}"
 
 
 def _decoder(plan: NightPlan) -> str:

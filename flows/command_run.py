@@ -1,4 +1,4 @@
-"""`marrow run`, `marrow publish` and `--dry-run`: start a flow from the command line and wait for its end."""
+"""`marrow run`, `marrow retry`, `marrow publish` and `--dry-run`: start a flow and wait for its end."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ def run_publish(home: Path, *, err: Console) -> NightResult:
     from flows.nightly import publish
 
     return _watch(lambda: publish(home=home, return_state=True), err)
+
+
+def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err: Console) -> NightResult:
+    """Run the flow ``retry`` for slides by their whole ids."""
+    plan = load_settings(home=home, **options)
+    if plan.inbox is not None:
+        _inbox(plan)
+        manifest_path(plan)
+    load_bundle(plan.models)
+    check_spec(plan)
+    prepare_prefect(home)
+    from flows.nightly import retry
+
+    return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
 
 
 def dry_run_report(home: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:

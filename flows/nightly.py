@@ -26,6 +26,7 @@ from tasks.ingest import ingest_slide, read_receipt
 from tasks.load import has_result, load_cells
 from tasks.night import Night, Slide
 from tasks.publish import publish_warehouse
+from tasks.release import release_slides, slides_not_in_the_inbox
 from tasks.stage import for_each, slide_task
 from tasks.survey import survey_slide
 from tasks.validate import validate_cells, validate_manifest, validate_night
@@ -122,6 +123,32 @@ def analyse(
         for_each(night, analyse_again, stored_slides(night, slides))
         diagnose_patients(night)
         validate_night(night)
+        result.published = publish_warehouse(night).path
+    return final_state(result)
+
+
+@flow(name="retry", task_runner=RUNNER, persist_result=False)
+def retry(
+    home: Path | None = None,
+    slides: list[str] | None = None,
+    inbox: Path | None = None,
+    manifest: Path | None = None,
+    models: str | None = None,
+    cluster: str | None = None,
+    target_cells: int | None = None,
+    trigger: str = "retry",
+) -> State[NightResult]:
+    """Let ``slides`` out of quarantine and try them now: from the inbox, or from their stores where it has them not."""
+    plan = load_settings(
+        home=home, inbox=inbox, manifest=manifest, models=models, cluster=cluster, target_cells=target_cells
+    )
+    with open_night(plan, trigger) as (night, result):
+        wanted = release_slides(night, slides or [])
+        if plan.inbox is not None:
+            for_each(night, take_through, discover_slides(night, validate_manifest(night), only=wanted))
+        for_each(night, analyse_again, slides_not_in_the_inbox(night, wanted))
+        diagnose_patients(night)
+        validate_night(night, all_may_fail=True)
         result.published = publish_warehouse(night).path
     return final_state(result)
 

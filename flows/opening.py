@@ -23,20 +23,22 @@ from marrow_models.errors import CannotWrite, NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
-from tasks.night import Night
+from tasks.keys import bring_forward, open_pseudonyms
+from tasks.night import Night, config_digest
 from tasks.plan import NightPlan
 from tasks.progress import Broadcast
-from tasks.pseudonym import load_pseudonyms
+from tasks.pseudonym import Pseudonyms
 from tasks.publish import end_state
 from tasks.receipts import sweep
 from tasks.room import check_room
 from warehouse import dimensions, read, runs
-from warehouse.connection import open_warehouse
+from warehouse.backup import backup_if_changed
+from warehouse.connection import Warehouse, open_warehouse
 from warehouse.records import ModelRecord, RunRecord
 from warehouse.runs import RunState
 from warehouse.validate import Gates
 
-BY_HAND = frozenset({"manual", "demo"})
+BY_HAND = frozenset({"manual", "demo", "retry"})
 """Triggers with a person waiting, who is told at once when another run has the warehouse."""
 SECRET_OR_PATH = {
     "models",
@@ -44,6 +46,7 @@ SECRET_OR_PATH = {
     "inbox",
     "manifest",
     "key_file",
+    "backup_folder",
     "tls_ca_file",
     "tls_cert_file",
     "tls_key_file",
@@ -63,16 +66,15 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     home = Home(plan.home.absolute()).create()
     check_room(home, plan.least_free_bytes)
     bundle = load_bundle(plan.models)
-    pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
     with (
-        open_warehouse(home.warehouse, wait_s=0.0 if trigger in BY_HAND else plan.wait_for_writer_s) as warehouse,
+        open_warehouse(home.warehouse, wait_s=wait_s, backups=plan.backup_folder) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
-        runs.close_crashed_runs(warehouse)
-        sweep(home.work, stored=lambda key: read.is_stored(warehouse, key))
-        runs.start_run(warehouse, _run_record(plan, run_id, trigger))
+        pseudonyms = _ready(warehouse, plan, home)
+        runs.start_run(warehouse, _run_record(plan, run_id, trigger, bundle, pseudonyms))
         dimensions.store_model(warehouse, _model_record(bundle))
         night = Night(
             run_id=run_id,
@@ -110,6 +112,16 @@ def _close(night: Night, result: NightResult) -> None:
         result.state = RunState.FAILED.value
 
 
+def _ready(warehouse: Warehouse, plan: NightPlan, home: Home) -> Pseudonyms:
+    """Close the runs that died, tidy up after them, keep a copy and make sure of the key, before a run begins."""
+    pseudonyms = open_pseudonyms(plan, home, warehouse)
+    runs.close_crashed_runs(warehouse)
+    sweep(home.work, stored=lambda key: read.is_stored(warehouse, key))
+    backup_if_changed(warehouse, plan.backup_folder or home.backups, keep=plan.backups_kept)
+    bring_forward(warehouse, pseudonyms)
+    return pseudonyms
+
+
 def _end(night: Night, state: RunState) -> None:
     """Close the run in the ledger, unless its publication has closed it already."""
     run = read.run_of(night.warehouse, night.run_id)
@@ -130,8 +142,13 @@ def _report(night: Night, result: NightResult) -> None:
     write_night_table(result.table, run_id=night.run_id)
 
 
-def _run_record(plan: NightPlan, run_id: str, trigger: str) -> RunRecord:
-    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {"cluster": plan.cluster.partition(":")[0]}
+def _run_record(plan: NightPlan, run_id: str, trigger: str, bundle: Bundle, pseudonyms: Pseudonyms) -> RunRecord:
+    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {
+        "cluster": plan.cluster.partition(":")[0],
+        "model_digest": bundle.digest,
+        "key_id": pseudonyms.key_id,
+        "config_digest": config_digest(ANALYSIS_VERSION, plan.target_cells),
+    }
     return RunRecord(run_id, datetime.now(UTC), trigger, code_version(), settings)
 
 

@@ -35,6 +35,10 @@ class CannotWrite(WarehouseError):
     """The warehouse or the publication cannot be written any more (disk, successor): the night is over."""
 
 
+class WarehouseHeld(WarehouseError):
+    """A run has the warehouse."""
+
+
 class NightFailed(MarrowError):
     """The night as a whole did not pass; nothing was published."""
 
@@ -83,19 +87,27 @@ class ReasonText:
 
     cause: str
     next_step: str
+    tried_again: bool = True
+    """Whether the next night tries the slide again by itself. Where False the cause lies in the slide as it is: it is
+    taken up again when a person releases it, or when the file, its ``um_per_px``, the models or Marrow change."""
 
 
 REASONS: dict[Reason, ReasonText] = {
     Reason.EMPTY_FILE: ReasonText("The file has no bytes.", "Copy the slide from the scanner again."),
     Reason.TRUNCATED: ReasonText(
-        "The file ends before the data that its header promises.", "Copy the slide from the scanner again."
+        "The file ends before the data that its header promises.",
+        "Copy the slide from the scanner again.",
+        tried_again=False,
     ),
     Reason.WRONG_TYPE: ReasonText(
         "The content is not a whole-slide image format that Marrow reads.",
         "Export the slide as SVS, NDPI, MIRAX, DICOM, OME-TIFF or pyramidal TIFF.",
+        tried_again=False,
     ),
     Reason.CORRUPT_HEADER: ReasonText(
-        "The header of the file cannot be parsed.", "Copy or export the slide again; check the scanner's disk."
+        "The header of the file cannot be parsed.",
+        "Copy or export the slide again; check the scanner's disk.",
+        tried_again=False,
     ),
     Reason.NOT_REGULAR_FILE: ReasonText(
         "The inbox entry is a link, a pipe, a socket or a device, not a file.", "Put the slide itself in the inbox."
@@ -116,38 +128,55 @@ REASONS: dict[Reason, ReasonText] = {
         "Copy the slide together with all of its files.",
     ),
     Reason.NO_MPP: ReasonText(
-        "The slide does not say how many micrometres a pixel is.", "Give um_per_px for this file in manifest.csv."
+        "The slide does not say how many micrometres a pixel is.",
+        "Give um_per_px for this file in manifest.csv.",
+        tried_again=False,
     ),
     Reason.BAD_MPP: ReasonText(
         "The micrometres per pixel are impossible, or differ between x and y by more than 5 %.",
         "Correct the scanner's calibration or give um_per_px in manifest.csv.",
+        tried_again=False,
     ),
     Reason.MPP_OUT_OF_RANGE: ReasonText(
         "The slide is too coarse for the models: enlarging it would invent detail.",
         "Scan at a higher magnification or choose a model bundle made for this scale.",
+        tried_again=False,
     ),
     Reason.PIXEL_FORMAT: ReasonText(
-        "The pixels are not 8-bit RGB brightfield.", "Export the slide as 8-bit RGB, without alpha or palette."
+        "The pixels are not 8-bit RGB brightfield.",
+        "Export the slide as 8-bit RGB, without alpha or palette.",
+        tried_again=False,
     ),
     Reason.BOMB: ReasonText(
-        "The file claims far more pixels than its size can hold.", "Do not open it; report where it came from."
+        "The file claims far more pixels than its size can hold.",
+        "Do not open it; report where it came from.",
+        tried_again=False,
+    ),
+    Reason.TILE_ERRORS: ReasonText(
+        "Too many tiles of the slide cannot be decoded.",
+        "Copy or scan the slide again.",
+        tried_again=False,
     ),
     Reason.TOO_MANY_PAGES: ReasonText(
-        "The file has more directories or tags than any slide has.", "Do not open it; report where it came from."
+        "The file has more directories or tags than any slide has.",
+        "Do not open it; report where it came from.",
+        tried_again=False,
     ),
     Reason.TILE_SIZE_MISMATCH: ReasonText(
         "The tiles claim another size than the header of the slide gives them.",
         "Export the slide again; report where it came from if that does not help.",
+        tried_again=False,
     ),
     Reason.DECODER_CRASH: ReasonText(
         "The decoder died of this file, twice; nothing else was harmed.",
         "Export the slide again or in another format; report the file.",
+        tried_again=False,
     ),
     Reason.MEMORY: ReasonText(
         "Decoding the file needs more memory than decoder_memory_mb allows.",
         "Export the slide with smaller tiles, or raise decoder_memory_mb.",
+        tried_again=False,
     ),
-    Reason.TILE_ERRORS: ReasonText("Too many tiles of the slide cannot be decoded.", "Copy or scan the slide again."),
     Reason.DUPLICATE_CONTENT: ReasonText(
         "The same content is in the inbox under another name.", "Nothing to do; remove the copy if you like."
     ),
@@ -156,10 +185,14 @@ REASONS: dict[Reason, ReasonText] = {
         "Correct the rows of this file in manifest.csv.",
     ),
     Reason.MODEL_OUTPUT: ReasonText(
-        "The networks returned values that are not finite or not probabilities.", "Check the model bundle."
+        "The networks returned values that are not finite, not probabilities, or the same for every cell.",
+        "Check the model bundle.",
+        tried_again=False,
     ),
     Reason.EXPECTATION_FAILED: ReasonText(
-        "The slide's cells did not pass the validation suite.", "Read the failing expectation in the Data Docs."
+        "The slide's cells did not pass the validation suite.",
+        "Read the failing expectation in the Data Docs.",
+        tried_again=False,
     ),
     Reason.INCONSISTENT: ReasonText(
         "The counts of the slide do not add up.", "Run the slide again; report it if it happens twice."

@@ -16,7 +16,7 @@ from marrow_models.decoder.slides import look_apart
 from marrow_models.errors import Reason, SlideRefused, UserError
 from marrow_models.records import ManifestRow
 from marrow_models.slides.identity import Expected, Stamp, slide_id_of, stamps
-from marrow_models.slides.inbox import InboxEntry, content_digest, find_slides, is_stable
+from marrow_models.slides.inbox import InboxEntry, RefusedEntry, content_digest, find_slides, is_stable
 from marrow_models.slides.look import Looker
 from tasks.ingest import decoder_limits
 from tasks.night import Night, Slide
@@ -26,6 +26,7 @@ from tasks.stage import night_stage
 from warehouse import dimensions, read
 from warehouse.ledger import State
 from warehouse.manifest import Manifest
+from warehouse.quarantine import held
 from warehouse.records import PatientRecord, SlideRecord
 
 NOTED_SLIDES = 5
@@ -34,8 +35,13 @@ WITHOUT_PATIENT = frozenset({Reason.MANIFEST_CONFLICT, Reason.UNLISTED})
 
 
 @night_stage("discover")
-def discover_slides(night: Night, manifest: Manifest) -> list[Slide]:
-    """The slides of the inbox that can be taken through; all others are in the ledger with their reason."""
+def discover_slides(night: Night, manifest: Manifest, *, only: frozenset[str] | None = None) -> list[Slide]:
+    """The slides of the inbox that can be taken through; all others are in the ledger with their reason.
+
+    What is in quarantine for a cause that lies in the slide stays there under its earlier reason and is not read
+    again, unless something it depends on changed. ``only`` names the slides and entries that alone are looked at,
+    whatever became of them before.
+    """
     if night.plan.inbox is None:
         raise UserError("No inbox is given. Use --inbox, MARROW_INBOX or `inbox` in marrow.toml.")
     entries, refused = find_slides(night.plan.inbox, looker(night.plan))
@@ -43,6 +49,9 @@ def discover_slides(night: Night, manifest: Manifest) -> list[Slide]:
     for bad in refused:
         listing.was_seen(bad.relative_name)
     missing = listing.missing_files()
+    left_alone = held(night.warehouse, night.run_id) if only is None else {}
+    if only is not None:
+        entries, refused, missing = _only(night, only, entries, refused, missing)
     night.progress.discovered(len(entries) + len(refused) + len(missing))
     for bad in refused:
         _refuse_by_name(night, bad.relative_name, SlideRefused(bad.reason, bad.detail))
@@ -50,7 +59,7 @@ def discover_slides(night: Night, manifest: Manifest) -> list[Slide]:
         _refuse_by_name(night, row.file, SlideRefused(Reason.FILE_MISSING))
     found = _by_content(night, entries)
     _note_odd_names(found)
-    slides = [_enter(night, slide_id, same, listing) for slide_id, same in found.items()]
+    slides = [_enter(night, slide_id, same, listing, left_alone) for slide_id, same in found.items()]
     return sorted((slide for slide in slides if slide is not None), key=lambda slide: slide.slide_id)
 
 
@@ -69,7 +78,7 @@ def stored_slides(night: Night, slide_ids: Sequence[str] | None) -> list[Slide]:
         if refused.get(slide_id) in WITHOUT_PATIENT:
             raise UserError(f"{slide_id} is {refused[slide_id]}: correct the manifest and run the night first.")
     for slide_id in wanted:
-        night.enter(slide_id, State.DISCOVERED)
+        night.enter(slide_id, State.DISCOVERED, night.tried_with(None))
     night.progress.discovered(len(wanted))
     return [Slide(slide_id) for slide_id in wanted]
 
@@ -158,7 +167,40 @@ def _note_odd_names(found: Mapping[str, Sequence[_Source]]) -> None:
         logging.getLogger(__name__).warning("%d slides are named unlike what they are: %s", len(odd), some)
 
 
-def _enter(night: Night, slide_id: str, sources: list[_Source], listing: Listing) -> Slide | None:
+def _only(
+    night: Night,
+    only: frozenset[str],
+    entries: Sequence[InboxEntry],
+    refused: Sequence[RefusedEntry],
+    missing: Sequence[ManifestRow],
+) -> tuple[list[InboxEntry], list[RefusedEntry], list[ManifestRow]]:
+    """What of the inbox is called by an id in ``only``: by its content, or by the keyed hash of its name."""
+
+    def named(relative_name: str) -> bool:
+        return night.pseudonyms.entry(relative_name) in only
+
+    def called(entry: InboxEntry) -> bool:
+        if named(entry.relative_name):
+            return True
+        try:
+            return _slide_id(night, entry)[0] in only
+        except (SlideRefused, OSError):
+            return False
+
+    return (
+        [entry for entry in entries if called(entry)],
+        [bad for bad in refused if named(bad.relative_name)],
+        [row for row in missing if named(row.file)],
+    )
+
+
+def _enter(
+    night: Night,
+    slide_id: str,
+    sources: list[_Source],
+    listing: Listing,
+    left_alone: Mapping[str, tuple[SlideRefused, str]],
+) -> Slide | None:
     """One content, under one or several names, as a slide with its patient, or None when the ledger says why not.
 
     The manifest may speak of any of the names; a second file of the same content is a duplicate.
@@ -172,13 +214,18 @@ def _enter(night: Night, slide_id: str, sources: list[_Source], listing: Listing
     conflict = len(patients) > 1 or any(listing.conflict(entry) for entry in same)
     key = night.pseudonyms.patient(rows[0].patient_id) if len(patients) == 1 and not conflict else None
     _remember(night, slide_id, same[0], rows if key else [], key)
-    night.enter(slide_id, State.DISCOVERED)
+    um_per_px = next((row.um_per_px for row in rows if row.um_per_px is not None), None)
+    tried_with = night.tried_with(um_per_px)
+    refusal, before = left_alone.get(slide_id, (None, ""))
+    stays = refusal is not None and before == tried_with and key is not None
+    night.enter(slide_id, State.DISCOVERED, "" if stays or key is None else tried_with)
     if conflict:
         night.refuse(slide_id, SlideRefused(Reason.MANIFEST_CONFLICT))
     elif key is None:
         night.refuse(slide_id, SlideRefused(Reason.UNLISTED))
+    elif stays and refusal is not None:
+        night.refuse(slide_id, refusal)
     else:
-        um_per_px = next((row.um_per_px for row in rows if row.um_per_px is not None), None)
         expected = Expected(slide_id, None if night.plan.rehash_sources else sources[0].stamps)
         return Slide(slide_id, same[0].path, same[0].members, um_per_px, expected)
     return None

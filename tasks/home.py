@@ -29,6 +29,11 @@ class Home:
         return self.root / "warehouse" / "marrow.duckdb"
 
     @property
+    def backups(self) -> Path:
+        """Copies of the warehouse from before each night and each migration."""
+        return self.warehouse.parent / "backups"
+
+    @property
     def published(self) -> Path:
         """What analysts open: ``marrow.duckdb`` and ``parquet/``."""
         return self.root / "published"

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marrow_models.errors import Reason, SlideRefused
 from warehouse import ledger, runs
 from warehouse.ledger import State
+from warehouse.quarantine import TRIED_WITH
 
 if TYPE_CHECKING:
     from marrow_models.bundle import Bundle
@@ -25,9 +27,26 @@ if TYPE_CHECKING:
     from warehouse.records import StageTime
     from warehouse.validate import Gates
 
+NO_PART_IN_A_RESULT = {
+    "home", "inbox", "manifest", "models", "cluster", "key_file", "backup_folder", "backups_kept",
+    "tls_ca_file", "tls_cert_file", "tls_key_file",
+}  # fmt: skip
+"""Settings that say where things are; the models count by their digest."""
 REFUSALS_THAT_DEFER = frozenset(
     {Reason.STILL_COPYING, Reason.SOURCE_CHANGED, Reason.UNLISTED, Reason.FILE_MISSING, Reason.DISK_FULL}
 )
+
+
+def config_digest(analysis_version: str, target_cells: int) -> str:
+    """Digest of everything besides slide and models that a cell depends on."""
+    config = {"analysis": analysis_version, "target_cells": target_cells}
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def result_key(slide_id: str, um_per_px: float, model_digest: str, config: str) -> str:
+    """The name of a slide's result: same content, scale, models and configuration, same key."""
+    parts = (slide_id, f"{um_per_px:.6f}", model_digest, config)
+    return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +91,19 @@ class Night:
     @property
     def config_digest(self) -> str:
         """Digest of everything besides slide and models that a cell depends on."""
-        config = {"analysis": self.analysis_version, "target_cells": self.plan.target_cells}
-        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        return config_digest(self.analysis_version, self.plan.target_cells)
 
     def result_key(self, slide_id: str, um_per_px: float) -> str:
         """The name of a slide's result: same content, scale, models and configuration, same key."""
-        parts = (slide_id, f"{um_per_px:.6f}", self.bundle.digest, self.config_digest)
-        return "r" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        return result_key(slide_id, um_per_px, self.bundle.digest, self.config_digest)
+
+    def tried_with(self, um_per_px: float | None) -> str:
+        """What an attempt on a slide depends on besides its content, for the ledger: the same words, the same end."""
+        plan = self.plan.model_dump(mode="json", exclude=NO_PART_IN_A_RESULT)
+        settings = hashlib.sha256(json.dumps([self.analysis_version, plan], sort_keys=True).encode()).hexdigest()
+        scale = "the file's um_per_px" if um_per_px is None else f"um_per_px {um_per_px:.6f}"
+        parts = (f"models {self.bundle.digest[:12]}", f"settings {settings[:12]}", f"Marrow {version('marrow')}", scale)
+        return TRIED_WITH + ", ".join(parts)
 
     def enter(self, slide_id: str, state: State, detail: str = "") -> None:
         """A slide enters a state of its way; the ledger refuses what cannot follow."""

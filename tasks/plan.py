@@ -13,7 +13,7 @@ from marrow_models.errors import UserError
 class NightPlan(BaseModel):
     """The settings of one run. Unknown names are refused, so that a typing error cannot pass unseen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     home: Path
     """Where Marrow keeps slides, warehouse, published files and logs."""
@@ -56,11 +56,18 @@ class NightPlan(BaseModel):
     least_free_bytes: Annotated[int, Field(ge=0)] = 2**30
     """Free space that every disk under HOME must have before a night starts."""
     key_file: Path | None = None
-    """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
+    """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600. A file that
+    is named here must be there: `marrow init --key-file` makes it."""
+    backup_folder: Path | None = None
+    """Where the copies of the warehouse go; None: ``HOME/warehouse/backups``. Another disk is better."""
+    backups_kept: Annotated[int, Field(ge=0)] = 14
+    """How many copies are kept, one a night in which something changed; 0 makes none."""
     tls_ca_file: Path | None = None
     """Certificate authority of a ``tls://`` cluster (PEM)."""
     tls_cert_file: Path | None = None
+    """Certificate of this side of a ``tls://`` cluster (PEM)."""
     tls_key_file: Path | None = None
+    """Its key (PEM)."""
 
 
 def manifest_path(plan: NightPlan) -> Path:

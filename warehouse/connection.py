@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from marrow_models.errors import CannotWrite, WarehouseError
+from marrow_models.errors import CannotWrite, UserError, WarehouseError
 from warehouse.clock import naive_utc, utc_now
 from warehouse.fence import Fence, fence_file, latest_token, raise_fence
-from warehouse.migrate import WAY_BACK, migrate
+from warehouse.migrate import WAY_BACK, check_current, migrate
+from warehouse.snapshot import snapshot_before_migration
+from warehouse.sql import CLOSED_TO_THE_WORLD as CLOSED_TO_THE_WORLD
 from warehouse.sql import statement
 from warehouse.writer_lock import POLL_S, writer_lock
 
@@ -28,14 +30,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Row = dict[str, Any]
-
-CLOSED_TO_THE_WORLD: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-    "enable_external_access": False,
-}
-"""No extension, no file and no address but the database's own; defence in depth, not a sandbox."""
 
 _CANNOT_BE_WRITTEN = (
     "the warehouse cannot be written: check free disk space and memory, then run again. "
@@ -62,6 +56,11 @@ class Database:
         """The first row, None where there is none."""
         found = self.rows(name, **parameters)
         return found[0] if found else None
+
+    def table(self, name: str, /, **parameters: object) -> pa.Table:
+        """The rows of ``warehouse/sql/<name>.sql`` as an Arrow table, for many rows."""
+        with self._speaking() as connection:
+            return connection.sql(statement(name), params=parameters).to_arrow_table()
 
     def count(self, relation: str) -> int:
         """How many rows a table or view has."""
@@ -168,9 +167,11 @@ class Warehouse(Database):
 
 
 @contextmanager
-def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
+def open_warehouse(path: Path, *, wait_s: float = 0.0, backups: Path | None = None) -> Iterator[Warehouse]:
     """The warehouse at ``path`` for writing, created or migrated where needed; closed with the block.
 
+    Before rows are migrated a copy goes to ``backups`` (None: the folder ``backups`` beside the file) and is migrated
+    first: when that fails, the warehouse stays as it was.
     Waits up to ``wait_s`` for another writer or a reader to let go. WarehouseError, naming the holder and the
     way back, when the file is held, foreign, damaged, altered or of a newer Marrow.
     """
@@ -179,13 +180,35 @@ def open_warehouse(path: Path, *, wait_s: float = 0.0) -> Iterator[Warehouse]:
         connection = _connect(path, time.monotonic() + wait_s)
         warehouse = None
         try:
-            _migrate(connection, path)
+            _migrate(connection, path, backups or path.with_name("backups"))
             connection.execute(statement("no_checkpoint_at_close"))
             connection.execute(statement("configure"))
             warehouse = Warehouse(connection, path, _raise_fence(connection, path))
             yield warehouse
         finally:
             _close(connection, warehouse)
+
+
+@contextmanager
+def read_warehouse(path: Path) -> Iterator[Database]:
+    """The warehouse at ``path`` for reading while no run holds it; nothing of it is written.
+
+    :class:`WarehouseHeld` when a run has it; WarehouseError when it is of another Marrow, foreign or damaged;
+    UserError when there is none. A run that begins meanwhile waits, or says who has the warehouse.
+    """
+    if not path.is_file():
+        raise UserError("there is no warehouse yet: run a night first, or give another --home.")
+    with writer_lock(path.with_name(path.name + ".lock")):
+        try:
+            connection = duckdb.connect(str(path), read_only=True, config=CLOSED_TO_THE_WORLD)
+        except duckdb.Error as error:
+            raise WarehouseError(_cause(path, error)) from error
+        try:
+            check_current(connection)
+            connection.execute(statement("configure"))
+            yield Database(connection)
+        finally:
+            connection.close()
 
 
 def _raise_fence(connection: DuckDBPyConnection, path: Path) -> Fence:
@@ -228,8 +251,9 @@ def _connect(path: Path, deadline: float) -> DuckDBPyConnection:
             time.sleep(POLL_S)
 
 
-def _migrate(connection: DuckDBPyConnection, path: Path) -> None:
+def _migrate(connection: DuckDBPyConnection, path: Path, backups: Path) -> None:
     try:
+        snapshot_before_migration(connection, path, backups)
         migrate(connection)
     except duckdb.ProgrammingError:  # a fault of a migration, not of the file
         raise

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql", re.ASCII)
 _PUBLISHED = "published:"
-WAY_BACK = "Restore the last backup with `marrow restore`, or start with an empty home."
+WAY_BACK = (
+    "Nothing was changed. Restore the last backup with `marrow restore` (`marrow backup --list` shows them), "
+    "or start with an empty home."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,25 @@ def migrate(connection: DuckDBPyConnection, migrations: tuple[Migration, ...] | 
     Raises WarehouseError, and changes nothing, for a database that is not Marrow's, was written by a newer
     Marrow, or whose schema was altered.
     """
-    wanted = known_migrations() if migrations is None else migrations
+    todo = _pending(connection, known_migrations() if migrations is None else migrations)[1]
+    for migration in todo:
+        _apply(connection, migration)
+    return tuple(m.number for m in todo)
+
+
+def pending(connection: DuckDBPyConnection) -> tuple[int, ...]:
+    """The numbers that :func:`migrate` would apply to a database that has rows; none for an empty or current one.
+
+    Raises as :func:`migrate` does, and writes nothing.
+    """
+    applied, todo = _pending(connection, known_migrations())
+    return tuple(m.number for m in todo) if applied else ()
+
+
+def _pending(
+    connection: DuckDBPyConnection, wanted: tuple[Migration, ...]
+) -> tuple[list[tuple[int, str, str]], tuple[Migration, ...]]:
+    """What was applied, and what is still to be."""
     applied = _applied(connection)
     for migration, (number, name, sha256) in zip(wanted, applied, strict=False):
         if (migration.number, migration.name, migration.sha256) != (number, name, sha256):
@@ -67,10 +88,7 @@ def migrate(connection: DuckDBPyConnection, migrations: tuple[Migration, ...] | 
             f"the warehouse has schema {len(applied)}, this Marrow knows {len(wanted)}: "
             f"use the newer Marrow that wrote it. {WAY_BACK}"
         )
-    pending = wanted[len(applied) :]
-    for migration in pending:
-        _apply(connection, migration)
-    return tuple(m.number for m in pending)
+    return applied, wanted[len(applied) :]
 
 
 def check_published(connection: DuckDBPyConnection) -> None:
@@ -82,7 +100,9 @@ def check_published(connection: DuckDBPyConnection) -> None:
 def check_current(connection: DuckDBPyConnection) -> None:
     """Raise WarehouseError unless the database is a warehouse with the schema of this Marrow; writes nothing."""
     if len(_applied(connection)) != len(known_migrations()):
-        raise WarehouseError("the warehouse is of another version of Marrow.")
+        raise WarehouseError(
+            "the warehouse is of another version of Marrow: `marrow check` brings an older one up to this version."
+        )
 
 
 def mark_published(connection: DuckDBPyConnection) -> None:

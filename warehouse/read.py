@@ -78,19 +78,6 @@ class PatientRow:
 
 
 @dataclass(frozen=True, slots=True)
-class QuarantineRow:
-    """A slide in quarantine; ``released`` when a person asked to try it again."""
-
-    slide_id: str
-    patient_id: str | None
-    reason: str
-    detail: str
-    changed_at: datetime
-    run_id: str
-    released: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StoredResult:
     """An analysis that is in the warehouse."""
 
@@ -137,14 +124,6 @@ def slide_states(database: Database) -> list[SlideRow]:
 def patient_table(database: Database) -> list[PatientRow]:
     """Every patient's current suggestion, in the order of the keyed ids."""
     return [PatientRow(**(row | {"reasons": tuple(row["reasons"])})) for row in database.rows("patient_table")]
-
-
-def quarantine_table(warehouse: Warehouse) -> list[QuarantineRow]:
-    """The slides in quarantine, the longest there first."""
-    return [
-        QuarantineRow(**(row | {"detail": row["detail"] or "", "changed_at": aware_utc(row["changed_at"])}))
-        for row in warehouse.rows("quarantine")
-    ]
 
 
 def known_slide(warehouse: Warehouse, fingerprint: str) -> str | None:

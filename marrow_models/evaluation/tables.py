@@ -20,6 +20,7 @@ from marrow_models.evaluation.resampling import Estimate, Sampling
 DIGITS = 6
 """Digits of a figure in a file: more than any data set here can tell apart."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Cell = str | int | float | Estimate
 
 
@@ -47,7 +48,7 @@ class Table:
             [name, f"{name} low", f"{name} high"] if ends else [name]
             for name, ends in zip(self.head, split, strict=True)
         ]
-        writer.writerow([name for names in head for name in names])
+        writer.writerow([_harmless(name) for names in head for name in names])
         for row in self.rows:
             cells = [_parts(cell, ends) for cell, ends in zip(row, split, strict=True)]
             writer.writerow([part for parts in cells for part in parts])
@@ -184,8 +185,13 @@ def _parts(cell: Cell, with_ends: bool) -> list[str]:
     """The cell as texts: three where its column has intervals."""
     if isinstance(cell, Estimate):
         return [_number(value) for value in (cell.value, cell.low, cell.high)]
-    value = _number(cell) if isinstance(cell, float) else str(cell)
+    value = _number(cell) if isinstance(cell, float) else _harmless(str(cell)) if isinstance(cell, str) else str(cell)
     return [value, "", ""] if with_ends else [value]
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: names of classes come from data sets and bundles."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _number(value: float) -> str:

@@ -44,6 +44,12 @@ def test_a_table_for_programs_has_columns_for_the_ends_of_intervals():
     assert MIXED.as_csv() == "class,cells,F1,F1 low,F1 high,recall\na|b,3,0.500000,0.250000,0.750000,\n"
 
 
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\tx"])
+def test_f39_a_name_that_a_spreadsheet_would_run_is_a_text_in_the_csv_file(name):
+    table = Table("t", "T", (name, "F1"), ((name, -0.5),))
+    assert list(csv.reader(io.StringIO(table.as_csv()))) == [["'" + name, "F1"], ["'" + name, "-0.500000"]]
+
+
 def test_a_figure_without_interval_is_shown_alone():
     table = Table("", "", ("F1",), ((Estimate(0.5),), (Estimate(float("nan")),)))
     assert table.as_markdown().splitlines()[2:] == ["| 0.500 |", "| - |"]

@@ -25,7 +25,7 @@ def test_a_backup_brings_back_every_row(warehouse: Warehouse, tmp_path: Path) ->
     saved = backup(warehouse, tmp_path / "backups")
     finish_slide(warehouse, "s2")
     elsewhere = tmp_path / "other" / "marrow.duckdb"
-    assert restore(saved, elsewhere) is None
+    assert restore(saved, elsewhere).replaced is None
     with open_warehouse(elsewhere) as restored:
         assert everything(restored, *TABLES) == kept
 
@@ -36,9 +36,10 @@ def test_a_damaged_warehouse_is_replaced_and_kept_aside(warehouse: Warehouse, tm
     broken.parent.mkdir()
     broken.write_bytes(b"ruin")
     broken.with_name("marrow.duckdb.wal").write_bytes(b"changes of the ruin")
-    aside = restore(saved, broken)
+    aside = restore(saved, broken).replaced
     assert aside is not None
     assert aside.read_bytes() == b"ruin"
+    assert aside.with_name(aside.name + ".wal").read_bytes() == b"changes of the ruin"
     with open_warehouse(broken) as restored:
         assert restored.count("dim_run") == 1
 

@@ -28,7 +28,7 @@ from warehouse.ledger import (
     states,
 )
 from warehouse.migrate import migrate
-from warehouse.read import quarantine_table
+from warehouse.quarantine import quarantine_table
 from warehouse.runs import RunState, finish_run, start_run
 
 

@@ -1,0 +1,1 @@
+"""Quarantine, explanations, verification, backups and keys, without a night."""
