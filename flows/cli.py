@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train the networks and the diagnosis model of a bundle.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
+models_app = typer.Typer(help="Import and list model bundles.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 LINE_WIDTH = 200
 """Width of tables where there is no terminal to ask."""
@@ -167,6 +169,46 @@ def publish(home: HomeOption = Path("home"), as_json: JsonOption = False) -> Non
     _print(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
     if result.failure:
         raise NightFailed(result.failure)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over the published tables and views.")],
+    home: HomeOption = Path("home"),
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Longest time.")] = 30.0,
+    rows: Annotated[int, typer.Option(min=1, help="Most rows.")] = 10_000,
+) -> None:
+    """Answer a question in SQL to what is published, read-only and within limits."""
+    from flows import command_query
+
+    answer = command_query.query(home.absolute(), sql, seconds=seconds, rows=rows)
+    if as_json or as_csv:
+        (command_query.write_json if as_json else command_query.write_csv)(answer)
+    else:
+        _print(command_query.as_rows(answer), False, title=f"{len(answer.table)} rows")
+    if answer.truncated:
+        stderr.print(f"There are more than {rows} rows: raise --rows or ask for less.")
+
+
+@models_app.command("import")
+def models_import(
+    archive: Annotated[Path, typer.Argument(help="ZIP file of a model bundle.", exists=True, dir_okay=False)],
+    home: HomeOption = Path("home"),
+) -> None:
+    """Check a model bundle and install it under HOME/models."""
+    from flows.command_models import import_models
+
+    stderr.print(import_models(archive, home.absolute()), markup=False)
+
+
+@models_app.command("list")
+def models_list(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """List the model bundles that a night can use: shipped and imported."""
+    from flows.command_models import models_report
+
+    _print(models_report(home.absolute()), as_json, title="Model bundles")
 
 
 @app.command()

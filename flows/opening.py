@@ -18,7 +18,8 @@ from flows.background import Background
 from flows.cluster import open_cluster
 from flows.progress import current_listener
 from flows.result import NightResult
-from marrow_models.bundle import Bundle, load_bundle
+from marrow_models.bundle import Bundle
+from marrow_models.bundle_lookup import find_bundle
 from marrow_models.errors import NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
@@ -58,7 +59,7 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     """
     started = time.monotonic()
     home = Home(plan.home.absolute()).create()
-    bundle = load_bundle(plan.models)
+    bundle = find_bundle(plan.models, home.models)
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with (

@@ -34,6 +34,11 @@ class Home:
         return self.root / "published"
 
     @property
+    def models(self) -> Path:
+        """Model bundles that were imported, ``<name>-<version>``."""
+        return self.root / "models"
+
+    @property
     def validation(self) -> Path:
         """Validation results per run and the Data Docs."""
         return self.root / "validation"
