@@ -1,6 +1,7 @@
 """The command line. Data goes to standard output, progress and messages to standard error.
 
-Exit codes: 0 all done; 3 finished, with slides in quarantine; 1 the night failed; 2 wrong usage or settings.
+Exit codes: 0 all done; 3 finished, with slides in quarantine; 1 the night failed; 2 wrong usage or settings;
+128 + N the night was stopped by signal N and ended in order.
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from marrow_models.errors import NightFailed, UserError
+from marrow_models.errors import NightFailed, NightStopped, UserError
 
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 EXIT_QUARANTINE = 3
@@ -68,7 +69,7 @@ def _run() -> int:
         return error.exit_code
     except NightFailed as error:
         stderr.print(f"marrow: the night failed: {error}", style="red", markup=False)
-        return EXIT_FAILED
+        return error.exit_code if isinstance(error, NightStopped) else EXIT_FAILED
     return 0
 
 
@@ -131,7 +132,7 @@ def run(
     stderr.print(f"Published: {result.published}" if result.published else "Nothing was published.", markup=False)
     stderr.print(RESEARCH_USE)
     if result.failure:
-        raise NightFailed(result.failure)
+        raise result.error()
     if result.quarantined:
         raise typer.Exit(EXIT_QUARANTINE)
 
@@ -168,7 +169,15 @@ def publish(home: HomeOption = Path("home"), as_json: JsonOption = False) -> Non
     result = run_publish(home.absolute(), err=stderr)
     _print(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
     if result.failure:
-        raise NightFailed(result.failure)
+        raise result.error()
+
+
+@app.command()
+def reconcile(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """Close runs whose process is gone, free their slot in Prefect, and ask for a resume."""
+    from flows.command_reconcile import reconcile_report
+
+    _print(reconcile_report(home.absolute()), as_json, title="Put right")
 
 
 @app.command()

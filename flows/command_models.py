@@ -15,7 +15,8 @@ from tasks.home import Home
 def import_models(archive: Path, home: Path) -> str:
     """Install the bundle of a ZIP file; a sentence that says how to use it. BundleError when it is not sound."""
     bundle = import_bundle(archive, Home(home).models)
-    return f"Installed {bundle.name} {bundle.version}, digest {bundle.digest[:12]}. Use it with --models {bundle.path.name}."
+    what = f"{bundle.name} {bundle.version}, digest {bundle.digest[:12]}"
+    return f"Installed {what}. Use it with --models {bundle.path.name}."
 
 
 def models_report(home: Path) -> list[dict[str, Any]]:

@@ -13,11 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
+from flows.alive import alive
 from flows.artifacts import ProgressArtifact, write_night_table
 from flows.background import Background
 from flows.cluster import open_cluster
 from flows.progress import current_listener
 from flows.result import NightResult
+from flows.stopping import ends_in_order
 from marrow_models.bundle import Bundle
 from marrow_models.bundle_lookup import find_bundle
 from marrow_models.errors import NightFailed
@@ -29,6 +33,7 @@ from tasks.plan import NightPlan
 from tasks.progress import Broadcast
 from tasks.pseudonym import load_pseudonyms
 from tasks.publish import end_state
+from tasks.workers import Workers
 from warehouse import dimensions, read, runs
 from warehouse.connection import open_warehouse
 from warehouse.records import ModelRecord, RunRecord
@@ -36,7 +41,9 @@ from warehouse.runs import RunState
 from warehouse.validate import Gates
 
 BY_HAND = frozenset({"manual", "demo"})
-"""Triggers with a person waiting, who is told at once when another run has the warehouse."""
+"""Triggers with a person waiting, who is told soon when another run has the warehouse."""
+BY_HAND_WAIT_S = 3.0
+"""Longer than the reconciler looks into the warehouse."""
 SECRET_OR_PATH = {
     "models",
     "home",
@@ -63,7 +70,10 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with (
-        open_warehouse(home.warehouse, wait_s=0.0 if trigger in BY_HAND else plan.wait_for_writer_s) as warehouse,
+        alive(home, flow_run.id),
+        open_warehouse(
+            home.warehouse, wait_s=BY_HAND_WAIT_S if trigger in BY_HAND else plan.wait_for_writer_s
+        ) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
     ):
@@ -85,15 +95,21 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         )
         result = NightResult(run_id)
         try:
-            yield night, result
+            with ends_in_order(night.stop, lambda: _drop_work(workers)):
+                yield night, result
         except NightFailed as failure:
-            result.failure = str(failure)
+            result.failure, result.exit_code = str(failure), night.stop.exit_code
         except BaseException:
             _end(night, RunState.FAILED)
             raise
         _end(night, RunState.FAILED if result.failure else end_state(night))
         result.seconds = time.monotonic() - started
         _report(night, result)
+
+
+def _drop_work(workers: Background[Workers]) -> None:
+    if workers.value is not None:
+        workers.value.drop_all()
 
 
 def _end(night: Night, state: RunState) -> None:
@@ -117,7 +133,10 @@ def _report(night: Night, result: NightResult) -> None:
 
 
 def _run_record(plan: NightPlan, run_id: str, trigger: str) -> RunRecord:
-    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {"cluster": plan.cluster.partition(":")[0]}
+    settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {
+        "cluster": plan.cluster.partition(":")[0],
+        "flow_run": flow_run.id,
+    }
     return RunRecord(run_id, datetime.now(UTC), trigger, code_version(), settings)
 
 

@@ -1,4 +1,4 @@
-"""Bundles from elsewhere: a ZIP file, unpacked within limits, checked like any bundle, and installed whole or not at all.
+"""Bundles from elsewhere: a ZIP file, unpacked within limits, checked like any bundle, installed whole or not at all.
 
 The archive is hostile until proven otherwise: nothing of it is written outside the folder that is made for it, no
 size in its directory is believed, and a bundle is only installed when its networks load.

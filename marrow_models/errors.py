@@ -34,6 +34,16 @@ class NightFailed(MarrowError):
     """The night as a whole did not pass; nothing was published."""
 
 
+class NightStopped(NightFailed):
+    """The night was asked to stop by a signal and ended in order; the next one goes on where it left off."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(
+            f"it was stopped by signal {signal_number} and ended in order. Run again: what is done is not repeated."
+        )
+        self.exit_code = 128 + signal_number
+
+
 class Reason(StrEnum):
     """Why a slide is in quarantine or deferred. Codes are stable: analysts filter on them."""
 

@@ -59,6 +59,16 @@ class Home:
         return self.root / "prefect"
 
     @property
+    def prefect_password(self) -> Path:
+        """Password of the Prefect server that `marrow serve` starts, while it runs."""
+        return self.root / "keys" / "prefect-server.auth"
+
+    @property
+    def alive(self) -> Path:
+        """Signs of life of the flow runs that are at work."""
+        return self.root / "alive"
+
+    @property
     def default_key_file(self) -> Path:
         """The pseudonym key, apart from the warehouse."""
         return self.root / "keys" / "pseudonym.key"

@@ -56,6 +56,10 @@ class Workers:
             future.release()
         return outcome.unwrap()
 
+    def drop_all(self) -> None:
+        """Let go of all work; whoever waits for some is told that it was dropped."""
+        self.client.close(timeout=5)
+
     def call(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run ``function`` on a worker and wait for it."""
         return self.wait(self.submit(key, function, *args, **kwargs))
