@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from flows.alive import alive
 from flows.artifacts import ProgressArtifact, write_night_table
 from flows.background import Background
-from flows.cluster import open_cluster
+from flows.cluster import open_cluster, private_places
 from flows.progress import current_listener
 from flows.result import NightResult
 from flows.stopping import ends_in_order
@@ -28,6 +28,7 @@ from marrow_models.errors import NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
+from tasks.log_scrubber import Scrubber, names_in, scrubbing
 from tasks.night import Night
 from tasks.plan import NightPlan
 from tasks.progress import Broadcast
@@ -70,6 +71,7 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with (
+        scrubbing(Scrubber(private_places(plan), names_in(plan.inbox))),
         alive(home, flow_run.id),
         open_warehouse(
             home.warehouse, wait_s=BY_HAND_WAIT_S if trigger in BY_HAND else plan.wait_for_writer_s

@@ -47,6 +47,10 @@ class NightPlan(BaseModel):
     """Longest time that one stage of one slide may take."""
     key_file: Path | None = None
     """Key of the patient pseudonyms; None: ``HOME/keys/pseudonym.key``, made at first use with mode 0600."""
+    require_gpu: bool = False
+    """Wait for a worker that declares the Dask resource ``GPU``, and fail when none joins. ``cuda`` always does."""
+    insecure_cluster: bool = False
+    """Allow plain TCP to a cluster on other machines: for a network on which nobody else is."""
     tls_ca_file: Path | None = None
     """Certificate authority of a ``tls://`` cluster (PEM)."""
     tls_cert_file: Path | None = None

@@ -25,9 +25,7 @@ class Workers:
     @staticmethod
     def of(client: Client, timeout_s: float) -> Workers:
         """Workers that declare the Dask resource ``GPU`` are used where there are any, all of them otherwise."""
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        has_gpu = any((worker.get("resources") or {}).get("GPU", 0) > 0 for worker in workers)
-        return Workers(client, timeout_s, {"GPU": 1} if has_gpu else None)
+        return Workers(client, timeout_s, {"GPU": 1} if has_gpu(client) else None)
 
     @property
     def threads(self) -> int:
@@ -63,3 +61,9 @@ class Workers:
     def call(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run ``function`` on a worker and wait for it."""
         return self.wait(self.submit(key, function, *args, **kwargs))
+
+
+def has_gpu(client: Client) -> bool:
+    """Whether a worker declares the Dask resource ``GPU``."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return any((worker.get("resources") or {}).get("GPU", 0) > 0 for worker in workers)

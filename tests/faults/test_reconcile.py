@@ -88,12 +88,12 @@ def test_the_reconciler_is_scheduled_every_five_minutes_beside_the_night(server)
 def test_f54_a_night_killed_with_its_worker_is_closed_resumed_and_finished(server):
     env, folder = server
     signs = folder / "home" / "alive"
-    with process(PREFECT, "worker", "start", "--pool", "marrow", log=folder / "worker.log", env=env, cwd=folder) as worker:
+    with process(
+        PREFECT, "worker", "start", "--pool", "marrow", log=folder / "worker.log", env=env, cwd=folder
+    ) as worker:
         prefect(env, "deployment", "run", "nightly/nightly")
         # Killed as soon as it holds the warehouse, long before its first heartbeat at 180 s.
-        wait_until(
-            lambda: signs.is_dir() and list(signs.iterdir()), timeout_s=240, what="a sign of life", step_s=0.1
-        )
+        wait_until(lambda: signs.is_dir() and list(signs.iterdir()), timeout_s=240, what="a sign of life", step_s=0.1)
         for child in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
             child.kill()
     (dead,) = [run for run in flow_runs(env) if run["state_type"] == "RUNNING"]
