@@ -1,4 +1,4 @@
-"""Who may speak to the cluster. Whoever reaches a Dask scheduler runs code on it, so what leaves this machine is TLS."""
+"""Who may speak to the cluster: whoever reaches a Dask scheduler runs code on it. What leaves this machine is TLS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_DASHBOARD_OUTSIDE = f"{LOOPBACK}:0"
 
 
 def check_transport(plan: NightPlan, kind: str) -> None:
-    """Raise :class:`UserError` for a cluster that would speak plain TCP beyond this machine without being allowed to."""
+    """Raise :class:`UserError` for a cluster that would speak plain TCP beyond this machine and may not."""
     if plan.insecure_cluster:
         return
     if plan.cluster.startswith("tcp://") and not is_loopback(urlsplit(plan.cluster).hostname or ""):

@@ -24,9 +24,10 @@ class Scrubber:
     """Takes places and names out of texts."""
 
     def __init__(self, places: Mapping[Path, str], names: Iterable[str] = ()) -> None:
-        # What follows a place up to a quote or the line's end goes along: it is a name within that place.
+        # What follows a place goes along up to the line's end: it is a name within that place, and a name may hold
+        # blanks, quotes and colons.
         self._places = [
-            (re.compile(re.escape(str(path)) + r"(?:/[^'\"\n]*)?"), f"<{word}>")
+            (re.compile(re.escape(str(path)) + r"(?:/[^\n]*)?"), f"<{word}>")
             for path, word in sorted(places.items(), key=lambda item: -len(str(item[0])))
             if len(path.parts) > 1
         ]

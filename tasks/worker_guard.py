@@ -12,7 +12,7 @@ from distributed import WorkerPlugin
 from tasks.log_scrubber import Scrubber, install
 
 
-class WorkerGuard(WorkerPlugin):  # type: ignore[misc]  # distributed is untyped
+class WorkerGuard(WorkerPlugin):
     """Scrubs the worker's log records; ``embedded`` workers leave SIGINT to the flow, which ends them in order."""
 
     name = "marrow-guard"

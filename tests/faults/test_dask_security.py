@@ -51,9 +51,9 @@ def test_a_name_that_only_looks_like_this_machine_is_not(host):
 
 
 def test_tls_files_that_are_not_there_are_named(tmp_path):
-    missing = {name: tmp_path / "no.pem" for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")}
+    missing = dict.fromkeys(("tls_ca_file", "tls_cert_file", "tls_key_file"), tmp_path / "no.pem")
     with (
-        pytest.raises(UserError, match="tls_ca_file.*cannot be read"),
+        pytest.raises(UserError, match=r"tls_ca_file.*cannot be read"),
         opened(plan(tmp_path, "tls://127.0.0.1:1", **missing)),
     ):
         pass
@@ -117,9 +117,9 @@ def test_f72_a_tls_scheduler_takes_only_who_has_a_certificate_of_its_authority(t
 
 @pytest.mark.slow
 def test_f48_without_a_worker_with_a_gpu_the_message_names_the_resource(tmp_path):
-    with pytest.raises(NightFailed, match=r"resource GPU joined.*dask worker --resources GPU=1"):
-        with opened(plan(tmp_path, "local:1", require_gpu=True)):
-            pass
+    refused = pytest.raises(NightFailed, match=r"resource GPU joined.*dask worker --resources GPU=1")
+    with refused, opened(plan(tmp_path, "local:1", require_gpu=True)):
+        pass
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from tests.end_to_end.servers import PREFECT, answers, free_port, process, wait_
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROJECT = Path(__file__).parents[2]
-CLOSED = ["flows/filter", "flow_runs/filter", "deployments/filter", "logs/filter", "work_pools/filter"]
+CLOSED = ["admin/version", "admin/settings", "work_pools/marrow", "csrf-token?client=1", "deployments/name/a/b"]
+CHANGING = ["flows/filter", "flow_runs/filter", "deployments/filter", "logs/filter", "work_pools/filter"]
 
 
 def status(url, *, auth=None, body=b"{}"):
@@ -54,8 +55,12 @@ def _text_frame(data):
 
 def check_closed(url, auth):
     port = int(re.search(r":(\d+)/", url)[1])
-    assert {path: status(f"{url}/{path}") for path in CLOSED} == dict.fromkeys(CLOSED, 401)
-    assert status(f"{url}/flows/filter", auth="marrow:wrong") == 401
+    assert {path: status(f"{url}/{path}", body=None) for path in CLOSED} == dict.fromkeys(CLOSED, 401)
+    assert {path: status(f"{url}/{path}", body=None, auth="marrow:wrong") for path in CLOSED} == dict.fromkeys(
+        CLOSED, 401
+    )
+    assert {status(f"{url}/{path}") for path in CHANGING} <= {401, 403}
+    assert status(f"{url}/admin/version", body=None, auth=auth) == 200
     assert websocket_answer(port, "/api/events/out") in ("refused", "closed")
     # With the password but no CSRF token, as a foreign page in a browser would do it.
     assert status(f"{url}/flows/filter", auth=auth) == 403
@@ -93,6 +98,7 @@ def test_f73_the_server_of_marrow_serve_is_closed_and_its_password_is_the_owners
         assert auth not in commands
 
 
+@pytest.mark.chaos
 def test_f73_the_server_of_deployments_is_closed_and_marrow_deploys_to_it_by_the_file(tmp_path):
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"

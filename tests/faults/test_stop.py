@@ -23,7 +23,9 @@ def latest_run(home):
         return read.latest_run(warehouse)
 
 
-@pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize(
+    ("number", "whole_group"), [(signal.SIGTERM, False), pytest.param(signal.SIGINT, True, marks=pytest.mark.chaos)]
+)
 def test_a_signal_ends_the_night_in_order_and_the_next_one_resumes(tmp_path, number, whole_group):
     inbox, home = tmp_path / "inbox", tmp_path / "home"
     small_phantom(inbox, seed=31, patients=3)

@@ -1,0 +1,2 @@
+-- Local placeholder.
+SELECT 1;
