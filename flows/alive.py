@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from marrow_models.errors import WarehouseError
+from marrow_models.errors import WarehouseHeld
 from tasks.home import Home
 from warehouse.writer_lock import writer_lock
 
@@ -44,7 +44,7 @@ def life_of(home: Home, flow_run_id: str) -> Life:
     try:
         with writer_lock(path):
             return Life.DEAD
-    except WarehouseError:
+    except WarehouseHeld:
         return Life.ALIVE
 
 

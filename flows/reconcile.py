@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow
 
 from flows.alive import Life, forget, life_of
-from marrow_models.errors import UserError, WarehouseError
+from marrow_models.errors import UserError, WarehouseHeld
 from tasks.home import Home
 from warehouse import runs
 from warehouse.connection import open_warehouse
@@ -71,10 +71,8 @@ def _close_runs(place: Home) -> dict[str, str | None]:
     try:
         with open_warehouse(place.warehouse) as warehouse:
             return {run_id: runs.flow_run_of(warehouse, run_id) for run_id in runs.close_crashed_runs(warehouse)}
-    except WarehouseError as error:
-        if "another run holds" in str(error):
-            return {}
-        raise
+    except WarehouseHeld:
+        return {}
 
 
 def _free_slots(place: Home, of_closed: list[str], resumes: int) -> list[Reconciled]:

@@ -6,6 +6,7 @@ Order of precedence: flow parameters and command-line options, ``MARROW_*`` vari
 from __future__ import annotations
 
 import os
+import secrets
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,14 @@ def prepare_prefect(home: Path) -> None:
     With ``PREFECT_API_URL``, ``PREFECT_PROFILE`` or ``PREFECT_HOME`` set, that choice holds; otherwise the embedded
     server keeps its state under ``HOME/prefect`` and serves no pages.
     """
+    read_secret_files()
     if not {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"} & os.environ.keys():
         place = Home(home.absolute()).create().prefect
         place.mkdir(exist_ok=True)  # the server's database is put there before Prefect makes the folder itself
         os.environ["PREFECT_HOME"] = str(place)
         os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
-    read_secret_files()
+        # The embedded server listens on loopback while the night runs: other accounts of this machine stay out.
+        password = f"marrow:{secrets.token_urlsafe(32)}"
+        os.environ |= {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password}
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)

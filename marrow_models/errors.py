@@ -30,6 +30,10 @@ class WarehouseError(UserError):
     exit_code = 1
 
 
+class WarehouseHeld(WarehouseError):
+    """Another process holds the lock."""
+
+
 class NightFailed(MarrowError):
     """The night as a whole did not pass; nothing was published."""
 

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from marrow_models.errors import WarehouseError
+from marrow_models.errors import WarehouseError, WarehouseHeld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ POLL_S = 0.1
 
 @contextmanager
 def writer_lock(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock file ``path`` while the block runs; WarehouseError naming the holder after ``wait_s``."""
+    """Hold the lock file ``path`` while the block runs; WarehouseHeld naming the holder after ``wait_s``."""
     descriptor = _open(path)
     try:
         _acquire(descriptor, path, time.monotonic() + wait_s)
@@ -51,7 +51,7 @@ def _acquire(descriptor: int, path: Path, deadline: float) -> None:
                 ) from error
             if time.monotonic() >= deadline:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise WarehouseError(
+                raise WarehouseHeld(
                     f"another run holds the warehouse (PID {holder}). Wait for it, or stop that process."
                 ) from error
             time.sleep(POLL_S)
