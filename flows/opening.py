@@ -64,15 +64,24 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
 
     Only one run has the warehouse at a time: the lock is the operating system's and dies with its holder. When the
     block raises :class:`NightFailed` the run is closed as failed, the result says why, and nothing is raised.
+    SIGTERM and SIGINT end it in order in the same way.
     """
-    started = time.monotonic()
     home = Home(plan.home.absolute()).create()
+    with (
+        scrubbing(Scrubber(private_places(plan), names_in(plan.inbox))),
+        alive(home, flow_run.id),
+        _opened(plan, home, trigger) as opened,
+    ):
+        yield opened
+
+
+@contextmanager
+def _opened(plan: NightPlan, home: Home, trigger: str) -> Iterator[tuple[Night, NightResult]]:
+    started = time.monotonic()
     bundle = find_bundle(plan.models, home.models)
     pseudonyms = load_pseudonyms(plan.key_file or home.default_key_file)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with (
-        scrubbing(Scrubber(private_places(plan), names_in(plan.inbox))),
-        alive(home, flow_run.id),
         open_warehouse(
             home.warehouse, wait_s=BY_HAND_WAIT_S if trigger in BY_HAND else plan.wait_for_writer_s
         ) as warehouse,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FLOWS = ("nightly", "ingest", "analyse", "publish")
 """Flows that work on a home."""
-START_TAKES = timedelta(minutes=2)
+START_TAKES = timedelta(minutes=3)
 """A run that is running for longer and left no sign of life was killed before it could begin."""
 PENDING_TAKES = timedelta(minutes=5)
 """A run that is pending for longer has lost the worker that took it."""

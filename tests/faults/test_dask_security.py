@@ -136,3 +136,24 @@ def test_the_dashboard_of_the_embedded_cluster_is_on_loopback(tmp_path):
             with socket.socket() as probe:
                 probe.settimeout(2)
                 assert probe.connect_ex((other, port)) != 0
+
+
+def _complain(path):
+    import logging
+
+    logging.getLogger("distributed.worker").warning("cannot read %s", path)
+
+
+@pytest.mark.slow
+def test_f80_the_logs_of_workers_hold_no_path_of_the_inbox_also_of_one_that_joins_later(tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with opened(plan(tmp_path, "local:1", inbox=inbox)) as workers:
+        workers.client.cluster.scale(2)
+        workers.client.wait_for_workers(2, timeout=60)
+        workers.client.run(_complain, str(inbox / "MUELLER-ANNA.svs"))
+        logs = {address: [text for _, text in rows] for address, rows in workers.client.get_worker_logs().items()}
+
+    assert len(logs) == 2
+    assert all(any("cannot read <inbox>" in text for text in texts) for texts in logs.values()), logs
+    assert "MUELLER" not in repr(logs)
