@@ -19,7 +19,7 @@ else
 TORCH_REQUIREMENT := torch==$(TORCH_VERSION)
 endif
 
-.PHONY: install demo test test-quick test-slow test-real lint format types imports check bench clean
+.PHONY: install demo test test-quick test-slow test-real chaos lint format types imports check audit bench clean
 
 install: $(STAMP)
 
@@ -37,13 +37,18 @@ demo: install
 test: test-quick test-slow
 
 test-quick: install
-	$(PYTEST) -m "not slow and not real_data"
+	$(PYTEST) -m "not slow and not real_data and not chaos"
 
 test-slow: install
-	$(PYTEST) -m "slow and not real_data"
+	$(PYTEST) -m "slow and not real_data and not chaos"
 
 test-real: install
-	$(PYTEST) -m real_data
+	$(PYTEST) -m "real_data and not chaos"
+
+# Hundreds of kills, minutes of damaged files: hours, not part of `make test`. The report lies in chaos/.
+chaos: install
+	$(BIN)/python -m tests.faults.chaos --kills 200 --minutes 120 --report chaos
+	$(BIN)/python -m pytest tests -m "chaos and not real_data" --timeout 3600
 
 lint: install
 	$(BIN)/ruff check .
@@ -60,6 +65,11 @@ imports: install
 	$(BIN)/lint-imports
 
 check: lint types imports
+
+# Bill of materials, and known holes of the locked versions where their list can be reached.
+audit: install
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,audit]'
+	PYTHON=$(BIN)/python AUDIT=$(BIN) deployments/supply-chain build
 
 bench: install
 	$(PYTEST) tests/benchmarks -m benchmark

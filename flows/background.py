@@ -40,6 +40,11 @@ class Background(Generic[T]):
         assert self._value is not None
         return self._value
 
+    @property
+    def value(self) -> T | None:
+        """The value if it is there already."""
+        return self._value
+
     def _hold(self) -> None:
         try:
             with self._open() as value:

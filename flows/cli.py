@@ -1,6 +1,7 @@
 """The command line. Data goes to standard output, progress and messages to standard error.
 
-Exit codes: 0 all done; 3 finished, with slides in quarantine; 1 the night failed; 2 wrong usage or settings.
+Exit codes: 0 all done; 3 finished, with slides in quarantine; 1 the night failed; 2 wrong usage or settings;
+128 + N the night was stopped by signal N and ended in order.
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
@@ -26,7 +27,7 @@ from flows.cli_base import (
     stdout,
 )
 from flows.cli_train import evaluate, train_app
-from marrow_models.errors import NightFailed, UserError
+from marrow_models.errors import NightFailed, NightStopped, UserError
 
 app = typer.Typer(
     help=f"Count the cells of bone-marrow slides at night. {RESEARCH_USE}",
@@ -52,7 +53,7 @@ def _run() -> int:
         return error.exit_code
     except NightFailed as error:
         stderr.print(f"marrow: the night failed: {error}", style="red", markup=False)
-        return EXIT_FAILED
+        return error.exit_code if isinstance(error, NightStopped) else EXIT_FAILED
     return 0
 
 
@@ -145,7 +146,15 @@ def publish(home: HomeOption = Path("home"), as_json: JsonOption = False) -> Non
     result = run_publish(home.absolute(), err=stderr)
     print_rows(result.table, as_json, title=f"Run {result.run_id}: {result.state}", whole=result.as_dict())
     if result.failure:
-        raise NightFailed(result.failure)
+        raise result.error()
+
+
+@app.command()
+def reconcile(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
+    """Close runs whose process is gone, free their slot in Prefect, and ask for a resume."""
+    from flows.command_reconcile import reconcile_report
+
+    print_rows(reconcile_report(home.absolute()), as_json, title="Put right")
 
 
 @app.command()

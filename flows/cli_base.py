@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from marrow_models.errors import NightFailed
-
 if TYPE_CHECKING:
     from flows.result import NightResult
 
@@ -68,6 +66,6 @@ def print_run(result: NightResult, as_json: bool) -> None:
     stderr.print(f"Published: {result.published}" if result.published else "Nothing was published.", markup=False)
     stderr.print(RESEARCH_USE)
     if result.failure:
-        raise NightFailed(result.failure)
+        raise result.error()
     if result.quarantined:
         raise typer.Exit(EXIT_QUARANTINE)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from flows.dask_security import LOOPBACK, NO_DASHBOARD_OUTSIDE, check_transport, required_security, security_of
 from marrow_models.errors import NightFailed, UserError
 from tasks.home import Home
 from tasks.plan import NightPlan
-from tasks.workers import Workers
+from tasks.workers import Workers, has_gpu
 
-LOOPBACK = "127.0.0.1"
+EMBEDDED = frozenset({"local", "cuda"})
+"""Clusters whose workers are children of the flow's process."""
 
 
 @contextmanager
@@ -43,21 +47,47 @@ def open_cluster(plan: NightPlan, home: Home) -> Iterator[Workers]:
         opener(plan, argument) as target,
         _client(plan, target) as client,
     ):
-        try:
-            client.wait_for_workers(1, timeout=plan.no_workers_timeout_s)
-        except TimeoutError:
-            raise NightFailed(
-                f"No worker joined the cluster {kind!r} within {plan.no_workers_timeout_s:.0f} s. "
-                "Start `dask worker`, or raise no_workers_timeout_s."
-            ) from None
+        _wait_for_workers(client, plan, kind)
+        from tasks.worker_guard import WorkerGuard
+
+        client.register_plugin(WorkerGuard(private_places(plan), embedded=kind in EMBEDDED))
         yield Workers.of(client, plan.slide_timeout_s)
 
 
+def _wait_for_workers(client: Any, plan: NightPlan, kind: str) -> None:
+    """Return when a worker of the wanted kind is there; :class:`NightFailed` that says what to start otherwise."""
+    needs_gpu = plan.require_gpu or kind == "cuda"
+    deadline = time.monotonic() + plan.no_workers_timeout_s
+    try:
+        client.wait_for_workers(1, timeout=plan.no_workers_timeout_s)
+        while needs_gpu and not has_gpu(client):
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(0.2)
+    except TimeoutError:
+        what, start = (
+            ("worker with the Dask resource GPU", "dask worker --resources GPU=1")
+            if needs_gpu
+            else ("worker", "dask worker")
+        )
+        raise NightFailed(
+            f"No {what} joined the cluster {kind!r} within {plan.no_workers_timeout_s:.0f} s. "
+            f"Start `{start}`, look at the queue, or raise no_workers_timeout_s."
+        ) from None
+
+
+def private_places(plan: NightPlan) -> dict[Path, str]:
+    """Paths that no log shows, each with the word that stands for it."""
+    places = {plan.home: "home", plan.inbox: "inbox", plan.manifest: "manifest"}
+    return {path.absolute(): word for path, word in places.items() if path is not None}
+
+
 def check_spec(plan: NightPlan) -> tuple[str, str]:
-    """Kind and argument of ``plan.cluster``; :class:`UserError` for a kind that there is not."""
+    """Kind and argument of ``plan.cluster``; :class:`UserError` for a kind that there is not, or one left open."""
     kind, _, argument = plan.cluster.partition(":")
     if kind not in CLUSTERS:
         raise UserError(f"cluster: {plan.cluster!r} is none of {', '.join(sorted(CLUSTERS))}. See README, Clusters.")
+    check_transport(plan, kind)
     return kind, argument
 
 
@@ -72,7 +102,7 @@ def _local(plan: NightPlan, argument: str) -> Iterator[Any]:
         threads_per_worker=1,
         processes=True,
         host=LOOPBACK,
-        dashboard_address=f"{LOOPBACK}:0",
+        dashboard_address=NO_DASHBOARD_OUTSIDE,
         resources=None,
         silence_logs=50,
     ) as cluster:
@@ -85,7 +115,7 @@ def _cuda(plan: NightPlan, argument: str) -> Iterator[Any]:
         from dask_cuda import LocalCUDACluster
     except ImportError:
         raise UserError("cluster cuda needs dask-cuda: pip install -c constraints.txt -e '.[gpu]'.") from None
-    with LocalCUDACluster(resources={"GPU": 1}, host=LOOPBACK, dashboard_address=f"{LOOPBACK}:0") as cluster:
+    with LocalCUDACluster(resources={"GPU": 1}, host=LOOPBACK, dashboard_address=NO_DASHBOARD_OUTSIDE) as cluster:
         yield cluster
 
 
@@ -96,9 +126,26 @@ def _slurm(plan: NightPlan, argument: str) -> Iterator[Any]:
     except ImportError:
         raise UserError("cluster slurm needs dask-jobqueue: pip install -c constraints.txt -e '.[slurm]'.") from None
     # Queue, cores, memory and account come from Dask's own configuration (jobqueue.slurm).
-    with SLURMCluster() as cluster:
+    with SLURMCluster(
+        scheduler_options={"dashboard_address": NO_DASHBOARD_OUTSIDE}, **_slurm_security(plan)
+    ) as cluster:
         cluster.scale(_count(plan, argument) if argument else 1)
         yield cluster
+
+
+def _slurm_security(plan: NightPlan) -> dict[str, Any]:
+    """TLS by the files of the plan, or by certificates made for this night that its jobs get through HOME."""
+    if plan.insecure_cluster:
+        return {}
+    from distributed import Security
+
+    place = Home(plan.home).scratch / "tls"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        "protocol": "tls://",
+        "security": security_of(plan) or Security.temporary(),
+        "shared_temp_directory": str(place),
+    }
 
 
 @contextmanager
@@ -149,16 +196,4 @@ def _client(plan: NightPlan, target: Any) -> Any:
 
 
 def _client_options(plan: NightPlan) -> dict[str, Any]:
-    if not plan.cluster.startswith("tls:"):
-        return {}
-    from distributed import Security
-
-    files = {
-        "tls_ca_file": plan.tls_ca_file,
-        "tls_client_cert": plan.tls_cert_file,
-        "tls_client_key": plan.tls_key_file,
-    }
-    missing = [name for name, path in files.items() if path is None]
-    if missing:
-        raise UserError(f"cluster {plan.cluster}: set {', '.join(missing)} to PEM files. See README, Clusters.")
-    return {"security": Security(require_encryption=True, **{name: str(path) for name, path in files.items()})}
+    return {"security": required_security(plan)} if plan.cluster.startswith("tls:") else {}

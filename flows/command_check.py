@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.cluster import open_cluster
 from flows.settings import load_settings
-from marrow_models.bundle import load_bundle
+from marrow_models.bundle_lookup import find_bundle
 from marrow_models.decoder.pool import POOL
 from marrow_models.diagnosis.model_files import load_model
 from marrow_models.diagnosis.rules import load_rules
@@ -50,7 +50,7 @@ def check_report(home: Path, inbox: Path | None) -> list[dict[str, Any]]:
         _Check("home", lambda: _home(plan, place)),
         _Check("inbox", lambda: _inbox(plan)),
         _Check("pseudonym key", lambda: _key(plan, place)),
-        _Check("models", lambda: _models(plan)),
+        _Check("models", lambda: _models(plan, place)),
         _Check("rules", lambda: ", ".join(load_rules(name).label for name in plan.rule_sets)),
         _Check("warehouse", lambda: _warehouse(plan, place)),
         _Check("decoder", lambda: _decoder(plan)),
@@ -84,8 +84,8 @@ def _key(plan: NightPlan, place: Home) -> str:
     return f"readable by its owner only, the warehouse's own; generation {pseudonyms.generation}"
 
 
-def _models(plan: NightPlan) -> str:
-    bundle = load_bundle(plan.models)
+def _models(plan: NightPlan, place: Home) -> str:
+    bundle = find_bundle(plan.models, place.models)
     load_taxonomy(bundle.taxonomy)
     load_model(bundle.diagnosis_path)
     return f"{bundle.name} {bundle.version}, {len(bundle.labels)} classes, digest {bundle.digest[:12]}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flows.cluster import check_spec
 from flows.progress import show_progress
 from flows.settings import load_settings, prepare_prefect
-from marrow_models.bundle import load_bundle
+from marrow_models.bundle_lookup import find_bundle
 from marrow_models.errors import UserError
+from tasks.home import Home
 from tasks.plan import manifest_path
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Cons
     plan = load_settings(home=home, **options)
     _inbox(plan)
     manifest_path(plan)
-    load_bundle(plan.models)
+    find_bundle(plan.models, Home(home).models)
     check_spec(plan)
     prepare_prefect(home)
     from flows.nightly import nightly
@@ -52,7 +53,7 @@ def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err:
     if plan.inbox is not None:
         _inbox(plan)
         manifest_path(plan)
-    load_bundle(plan.models)
+    find_bundle(plan.models, Home(home).models)
     check_spec(plan)
     prepare_prefect(home)
     from flows.nightly import retry

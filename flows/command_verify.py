@@ -9,7 +9,8 @@ from typing import Any
 
 from flows.reading import open_reading
 from flows.settings import load_settings
-from marrow_models.bundle import Bundle, load_bundle, shipped_bundles
+from marrow_models.bundle import Bundle, shipped_bundles
+from marrow_models.bundle_lookup import find_bundle, installed_bundles
 from marrow_models.errors import UserError
 from tasks.home import Home
 from tasks.verify import verify_run
@@ -37,7 +38,7 @@ def verify_report(home: Path, run: str, models: list[str], *, progress: Callable
     done = verify_run(
         stored,
         place,
-        _bundles(stored, [*models, plan.models]),
+        _bundles(stored, [*models, plan.models], place.models),
         targets=targets,
         rule_sets=settings.get("rule_sets", plan.rule_sets),
         progress=progress,
@@ -54,15 +55,15 @@ def verify_report(home: Path, run: str, models: list[str], *, progress: Callable
     }
 
 
-def _bundles(run: StoredRun, named: list[str]) -> dict[str, Bundle]:
-    """The models of a run by digest: among those named, those of the settings, and those that come with Marrow."""
+def _bundles(run: StoredRun, named: list[str], installed: Path) -> dict[str, Bundle]:
+    """The models of a run by digest: those named, those of the settings, the shipped ones and the imported ones."""
     wanted = {a.model_digest: f"{a.model} {a.model_version}" for a in run.analyses}
     wanted |= {str(d.row["model_digest"]): "the models of a suggestion" for d in run.diagnoses} | wanted
     found: dict[str, Bundle] = {}
-    for name in dict.fromkeys([*named, *shipped_bundles()]):
+    for name in dict.fromkeys([*named, *shipped_bundles(), *installed_bundles(installed)]):
         if wanted.keys() <= found.keys():
             break
-        bundle = load_bundle(name)
+        bundle = find_bundle(name, installed)
         found[bundle.digest] = bundle
     missing = [f"{name} ({digest[:12]})" for digest, name in wanted.items() if digest not in found]
     if missing:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from flows.settings import prepare_prefect
+from flows.automations import TAG, store_automations
+from flows.prefect_server import prefect_server
+from flows.settings import prepare_prefect, read_secret_files
 from marrow_models.errors import UserError
+from tasks.home import Home
 
 POOL = "marrow"
-LOOPBACK = "127.0.0.1"
-SERVER_START_S = 180.0
+NIGHT_QUEUE = "default"
+"""Runs of this queue work on the warehouse: one at a time."""
+WATCH_QUEUE = "watch"
+"""The reconciler's, so that a dead night that keeps its slot cannot keep the reconciler's too."""
+SERVED = ("nightly", "ingest", "analyse", "retry", "publish")
+RECONCILE = "reconcile"
+RECONCILE_EVERY_S = 300
 
 
 def deploy(*, prefect_file: Path, parameters: dict[str, Any], cron: str | None, timezone: str | None) -> None:
-    """Create the work pool and the deployments of ``prefect_file`` on the server that PREFECT_API_URL names.
+    """Create work pool, deployments and automations of ``prefect_file`` on the server that PREFECT_API_URL names.
 
     ``parameters`` (home, inbox, ...) become defaults of every deployment that takes them; ``cron`` and ``timezone``
     replace the nightly schedule of the file. Raises :class:`UserError` when the file or the server is not there.
@@ -33,6 +35,7 @@ def deploy(*, prefect_file: Path, parameters: dict[str, Any], cron: str | None, 
         raise UserError(f"{prefect_file} is not there. Run from the project's folder, or give --prefect-file.")
     if "PREFECT_API_URL" not in os.environ:
         raise UserError("PREFECT_API_URL is not set. Start `prefect server start` and set it, or use `marrow serve`.")
+    read_secret_files()
     import asyncio
 
     asyncio.run(_deploy(prefect_file, parameters, cron, timezone))
@@ -41,14 +44,10 @@ def deploy(*, prefect_file: Path, parameters: dict[str, Any], cron: str | None, 
 async def _deploy(prefect_file: Path, parameters: dict[str, Any], cron: str | None, timezone: str | None) -> None:
     import yaml
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
 
     async with get_client() as client:
-        try:
-            await client.read_work_pool(POOL)
-        except ObjectNotFound:
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", concurrency_limit=1))
+        await _store_pool(client)
+    ids = {}
     for entry in yaml.safe_load(prefect_file.read_text(encoding="utf-8"))["deployments"]:
         flow = _flow(entry["entrypoint"])
         known = set(flow.parameters.properties)
@@ -64,7 +63,29 @@ async def _deploy(prefect_file: Path, parameters: dict[str, Any], cron: str | No
             work_queue_name=entry["work_pool"]["work_queue_name"],
             entrypoint_type=_module_path(),
         )
-        await deployment.aapply()
+        ids[entry["name"]] = await deployment.aapply()
+    if RECONCILE in ids:
+        async with get_client() as client:
+            await store_automations(client, ids[RECONCILE])
+
+
+async def _store_pool(client: Any) -> None:
+    """The pool and its two queues. What runs beside each other is limited by queue."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        pool = await client.read_work_pool(POOL)
+        if pool.concurrency_limit is not None:  # made by an earlier Marrow
+            await client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=None))
+    except ObjectNotFound:
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    for name in (NIGHT_QUEUE, WATCH_QUEUE):
+        try:
+            queue = await client.read_work_queue_by_name(name, work_pool_name=POOL)
+            await client.update_work_queue(queue.id, concurrency_limit=1)
+        except ObjectNotFound:
+            await client.create_work_queue(name, concurrency_limit=1, work_pool_name=POOL)
 
 
 def serve(home: Path, *, parameters: dict[str, Any], cron: str, timezone: str, err: Console) -> None:
@@ -73,71 +94,29 @@ def serve(home: Path, *, parameters: dict[str, Any], cron: str, timezone: str, e
     One flow run at a time; each is a process of its own, so that a crash of one never stops the schedule.
     """
     prepare_prefect(home)
-    with _server(err):
+    with prefect_server(Home(home).prefect_password, err):
         from prefect import serve as serve_deployments
 
-        deployments = []
-        for name in ("nightly", "ingest", "analyse", "publish"):
-            flow = _flow(f"flows.nightly.{name}")
-            own = {k: v for k, v in parameters.items() if k in flow.parameters.properties}
-            deployments.append(
-                flow.to_deployment(
-                    name=name,
-                    parameters=own | ({"trigger": "schedule"} if name == "nightly" else {}),
-                    schedule=_cron(cron, timezone) if name == "nightly" else None,
-                    concurrency_limit=_concurrency({"limit": 1, "collision_strategy": "ENQUEUE"}),
-                    tags=["marrow"],
-                    entrypoint_type=_module_path(),
-                )
-            )
+        deployments = [_served(name, parameters, cron, timezone) for name in (*SERVED, RECONCILE)]
         err.print(f"Serving; the night begins by cron {cron!r} in {timezone}. Prefect: {os.environ['PREFECT_API_URL']}")
-        # A restart of this service must not pause the schedule.
-        serve_deployments(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=1)
+        # A restart of this service must not pause the schedule. One night at a time, and the reconciler beside it.
+        serve_deployments(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
 
 
-@contextmanager
-def _server(err: Console) -> Iterator[None]:
-    """The user's server, or one of our own on loopback that ends with this process."""
-    if "PREFECT_API_URL" in os.environ:
-        yield
-        return
-    port = _free_port()
-    url = f"http://{LOOPBACK}:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
-    environment = os.environ | {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_ENABLED": "true"}
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def _served(name: str, parameters: dict[str, Any], cron: str, timezone: str) -> Any:
+    flow = _flow(f"flows.nightly.{name}" if name in SERVED else f"flows.reconcile.{name}")
+    own = {k: v for k, v in parameters.items() if k in flow.parameters.properties}
+    schedules = {"nightly": _cron(cron, timezone), RECONCILE: _interval(RECONCILE_EVERY_S)}
+    return flow.to_deployment(
+        name=name,
+        parameters=own | ({"trigger": "schedule"} if name == "nightly" else {}),
+        schedule=schedules.get(name),
+        concurrency_limit=_concurrency(
+            {"limit": 1, "collision_strategy": "CANCEL_NEW" if name == RECONCILE else "ENQUEUE"}
+        ),
+        tags=[TAG if name in SERVED else f"{TAG}-watch"],
+        entrypoint_type=_module_path(),
     )
-    try:
-        with err.status("starting the Prefect server"):
-            _wait_until_healthy(process, url)
-        os.environ["PREFECT_API_URL"] = url
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + SERVER_START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise UserError(f"The Prefect server ended with code {process.returncode}. Try: prefect server start")
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
-    raise UserError(f"The Prefect server did not answer within {SERVER_START_S:.0f} s.")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _flow(entrypoint: str) -> Any:
@@ -148,6 +127,8 @@ def _flow(entrypoint: str) -> Any:
 
 
 def _schedule(entry: dict[str, Any], cron: str | None, timezone: str | None) -> Any:
+    if "interval" in entry:
+        return _interval(entry["interval"])
     return _cron(cron or entry["cron"], timezone or entry["timezone"])
 
 
@@ -158,6 +139,12 @@ def _cron(cron: str, timezone: str) -> Any:
         return Cron(cron, timezone=timezone)
     except ValueError as error:
         raise UserError(f"The schedule {cron!r} in {timezone!r} is not valid: {error}") from None
+
+
+def _interval(seconds: float) -> Any:
+    from prefect.schedules import Interval
+
+    return Interval(timedelta(seconds=seconds))
 
 
 def _concurrency(entry: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.missed import caught_up
 from flows.opening import open_night
 from flows.result import NightResult
 from flows.settings import load_settings
@@ -79,11 +80,13 @@ def nightly(
     cluster: str | None = None,
     target_cells: int | None = None,
     trigger: str = "manual",
-) -> State[NightResult]:
+) -> State[NightResult] | State[None]:
     """All of it: from the slides in the inbox to what analysts query."""
     plan = load_settings(
         home=home, inbox=inbox, manifest=manifest, models=models, cluster=cluster, target_cells=target_cells
     )
+    if caught_up(plan.home, trigger):
+        return Completed(name="CaughtUp", message="A later night has done this one's work.", data=None)
     with open_night(plan, trigger) as (night, result):
         slides = discover_slides(night, validate_manifest(night))
         for_each(night, take_through, slides)
@@ -167,7 +170,7 @@ def publish(home: Path | None = None, models: str | None = None, trigger: str = 
 def final_state(result: NightResult) -> State[NightResult]:
     """How the flow run ends in Prefect: failed nights are failed, and quarantine can be seen from afar."""
     if result.failure:
-        return Failed(name="NightFailed", message=result.failure, data=result)
+        return Failed(name="NightStopped" if result.exit_code else "NightFailed", message=result.failure, data=result)
     counts = f"{result.done} done, {result.quarantined} in quarantine, {result.deferred} deferred"
     if result.quarantined:
         return Completed(name="CompletedWithQuarantine", message=counts, data=result)

@@ -13,17 +13,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
+from flows.alive import alive
 from flows.artifacts import ProgressArtifact, write_night_table
 from flows.background import Background
-from flows.cluster import open_cluster
+from flows.cluster import open_cluster, private_places
 from flows.progress import current_listener
 from flows.result import NightResult
-from marrow_models.bundle import Bundle, load_bundle
+from flows.stopping import ends_in_order
+from marrow_models.bundle import Bundle
+from marrow_models.bundle_lookup import find_bundle
 from marrow_models.errors import CannotWrite, NightFailed
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.taxonomy import load_taxonomy
 from tasks.home import Home
 from tasks.keys import bring_forward, open_pseudonyms
+from tasks.log_scrubber import Scrubber, names_in, scrubbing
 from tasks.night import Night, config_digest
 from tasks.plan import NightPlan
 from tasks.progress import Broadcast
@@ -31,6 +37,7 @@ from tasks.pseudonym import Pseudonyms
 from tasks.publish import end_state
 from tasks.receipts import sweep
 from tasks.room import check_room
+from tasks.workers import Workers
 from warehouse import dimensions, read, runs
 from warehouse.backup import backup_if_changed
 from warehouse.connection import Warehouse, open_warehouse
@@ -39,7 +46,9 @@ from warehouse.runs import RunState
 from warehouse.validate import Gates
 
 BY_HAND = frozenset({"manual", "demo", "retry"})
-"""Triggers with a person waiting, who is told at once when another run has the warehouse."""
+"""Triggers with a person waiting, who is told soon when another run has the warehouse."""
+BY_HAND_WAIT_S = 3.0
+"""Longer than the reconciler looks into the warehouse."""
 SECRET_OR_PATH = {
     "models",
     "home",
@@ -60,14 +69,25 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
 
     Only one run has the warehouse at a time: the lock is the operating system's and dies with its holder. When the
     block raises :class:`NightFailed` the run is closed as failed, the result says why, and nothing is raised.
-    Raises UserError before anything is begun when HOME cannot be written or has no room.
+    SIGTERM and SIGINT end it in order in the same way. Raises UserError before anything is begun when HOME cannot be
+    written or has no room.
     """
-    started = time.monotonic()
     home = Home(plan.home.absolute()).create()
     check_room(home, plan.least_free_bytes)
-    bundle = load_bundle(plan.models)
+    with (
+        scrubbing(Scrubber(private_places(plan), names_in(plan.inbox))),
+        alive(home, flow_run.id),
+        _opened(plan, home, trigger) as opened,
+    ):
+        yield opened
+
+
+@contextmanager
+def _opened(plan: NightPlan, home: Home, trigger: str) -> Iterator[tuple[Night, NightResult]]:
+    started = time.monotonic()
+    bundle = find_bundle(plan.models, home.models)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    wait_s = 0.0 if trigger in BY_HAND else plan.wait_for_writer_s
+    wait_s = BY_HAND_WAIT_S if trigger in BY_HAND else plan.wait_for_writer_s
     with (
         open_warehouse(home.warehouse, wait_s=wait_s, backups=plan.backup_folder) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
@@ -91,9 +111,10 @@ def open_night(plan: NightPlan, trigger: str) -> Iterator[tuple[Night, NightResu
         )
         result = NightResult(run_id)
         try:
-            yield night, result
+            with ends_in_order(night.stop, lambda: _drop_work(workers)):
+                yield night, result
         except NightFailed as failure:
-            result.failure = str(failure)
+            result.failure, result.exit_code = str(failure), night.stop.exit_code
         except BaseException:
             with suppress(CannotWrite):
                 _end(night, RunState.FAILED)
@@ -122,6 +143,11 @@ def _ready(warehouse: Warehouse, plan: NightPlan, home: Home) -> Pseudonyms:
     return pseudonyms
 
 
+def _drop_work(workers: Background[Workers]) -> None:
+    if workers.value is not None:
+        workers.value.drop_all()
+
+
 def _end(night: Night, state: RunState) -> None:
     """Close the run in the ledger, unless its publication has closed it already."""
     run = read.run_of(night.warehouse, night.run_id)
@@ -145,6 +171,7 @@ def _report(night: Night, result: NightResult) -> None:
 def _run_record(plan: NightPlan, run_id: str, trigger: str, bundle: Bundle, pseudonyms: Pseudonyms) -> RunRecord:
     settings = plan.model_dump(mode="json", exclude=SECRET_OR_PATH) | {
         "cluster": plan.cluster.partition(":")[0],
+        "flow_run": flow_run.id,
         "model_digest": bundle.digest,
         "key_id": pseudonyms.key_id,
         "config_digest": config_digest(ANALYSIS_VERSION, plan.target_cells),

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from marrow_models.errors import NightFailed, NightStopped
+
 
 @dataclass(slots=True)
 class NightResult:
@@ -19,6 +21,8 @@ class NightResult:
     deferred: int = 0
     failure: str | None = None
     """Why the night failed."""
+    exit_code: int | None = None
+    """128 and the number of the signal that stopped the night; None when none did."""
     published: Path | None = None
     """The analysts' file, if it was replaced."""
     seconds: float = 0.0
@@ -34,6 +38,12 @@ class NightResult:
     def overhead(self) -> float:
         """Share of the wall time in which no stage was at work: what orchestration costs."""
         return 1 - self.seconds_in_stages / self.seconds if self.seconds else 0.0
+
+    def error(self) -> NightFailed:
+        """Why there is no good result, as an error to raise."""
+        if self.exit_code is not None:
+            return NightStopped(self.exit_code - 128)
+        return NightFailed(self.failure or "the night failed")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

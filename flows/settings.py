@@ -6,6 +6,7 @@ Order of precedence: flow parameters and command-line options, ``MARROW_*`` vari
 from __future__ import annotations
 
 import os
+import secrets
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,42 @@ PREFECT_DEFAULTS = {
     # Progress and errors are shown by the command line; the full log stays in Prefect.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "GX_ANALYTICS_ENABLED": "false",
+    # Nothing is read back from Prefect's storage; were it ever, then never a pickle.
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
 }
+
+
+SECRET_VARIABLES = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_KEY")
+"""Variables that may be given as NAME_FILE: the secret is the first line of that file."""
+LARGEST_SECRET_BYTES = 4096
+
+
+def read_secret_files() -> None:
+    """Take secrets from the files that NAME_FILE variables name, so that they stand in no unit file and no history.
+
+    Raises :class:`UserError`, which never shows the secret, when a file cannot be read, is empty, or may be read by
+    others than its owner and group.
+    """
+    for name in SECRET_VARIABLES:
+        file = os.environ.get(f"{name}_FILE")
+        if file is not None and name not in os.environ:
+            os.environ[name] = _secret(Path(file), name)
+
+
+def _secret(path: Path, name: str) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(LARGEST_SECRET_BYTES)
+    except OSError as error:
+        raise UserError(f"{name}_FILE: the file cannot be read ({error.strerror}).") from None
+    if mode & 0o007:
+        raise UserError(f"{name}_FILE: everybody may read or write that file. Set its mode to 0600.")
+    secret = data.decode("utf-8", errors="replace").partition("\n")[0].strip()
+    if not secret:
+        raise UserError(f"{name}_FILE: the file holds no secret in its first line.")
+    return secret
 
 
 def prepare_prefect(home: Path) -> None:
@@ -89,10 +125,14 @@ def prepare_prefect(home: Path) -> None:
     With ``PREFECT_API_URL``, ``PREFECT_PROFILE`` or ``PREFECT_HOME`` set, that choice holds; otherwise the embedded
     server keeps its state under ``HOME/prefect`` and serves no pages.
     """
+    read_secret_files()
     if not {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"} & os.environ.keys():
         place = Home(home.absolute()).create().prefect
         place.mkdir(exist_ok=True)  # the server's database is put there before Prefect makes the folder itself
         os.environ["PREFECT_HOME"] = str(place)
         os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
+        # The embedded server listens on loopback while the night runs: other accounts of this machine stay out.
+        password = f"marrow:{secrets.token_urlsafe(32)}"
+        os.environ |= {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password}
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -30,7 +30,7 @@ CLASSIFIER = "models/classifier.safetensors"
 DIAGNOSIS = "diagnosis"
 SHIPPED = Path(__file__).parent / "bundles"
 _LARGEST_DOCUMENT_BYTES = 1 << 20
-_PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
+PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def load_exactly(path: Path, digest: str) -> Bundle:
 
 
 def _refuse_pickles(path: Path) -> None:
-    found = sorted(p.name for p in path.rglob("*") if p.suffix.lower() in _PICKLE_SUFFIXES or p.is_symlink())
+    found = sorted(p.name for p in path.rglob("*") if p.suffix.lower() in PICKLE_SUFFIXES or p.is_symlink())
     if found:
         raise BundleError(
             f"Bundle {path.name} holds {found[0]}: pickles and links are not loaded, whatever they promise. "

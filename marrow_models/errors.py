@@ -36,11 +36,21 @@ class CannotWrite(WarehouseError):
 
 
 class WarehouseHeld(WarehouseError):
-    """A run has the warehouse."""
+    """Another process has the warehouse: a run, or a command that looks into it."""
 
 
 class NightFailed(MarrowError):
     """The night as a whole did not pass; nothing was published."""
+
+
+class NightStopped(NightFailed):
+    """The night was asked to stop by a signal and ended in order; the next one goes on where it left off."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(
+            f"it was stopped by signal {signal_number} and ended in order. Run again: what is done is not repeated."
+        )
+        self.exit_code = 128 + signal_number
 
 
 class Reason(StrEnum):

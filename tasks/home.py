@@ -39,6 +39,11 @@ class Home:
         return self.root / "published"
 
     @property
+    def models(self) -> Path:
+        """Model bundles that were imported, ``<name>-<version>``."""
+        return self.root / "models"
+
+    @property
     def validation(self) -> Path:
         """Validation results per run and the Data Docs."""
         return self.root / "validation"
@@ -57,6 +62,16 @@ class Home:
     def prefect(self) -> Path:
         """State of the embedded Prefect server."""
         return self.root / "prefect"
+
+    @property
+    def prefect_password(self) -> Path:
+        """Password of the Prefect server that `marrow serve` starts, while it runs."""
+        return self.root / "keys" / "prefect-server.auth"
+
+    @property
+    def alive(self) -> Path:
+        """Signs of life of the flow runs that are at work."""
+        return self.root / "alive"
 
     @property
     def default_key_file(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marrow_models.errors import Reason, SlideRefused
+from tasks.stop import Stop
 from warehouse import ledger, runs
 from warehouse.ledger import State
 from warehouse.quarantine import TRIED_WITH
@@ -82,6 +83,8 @@ class Night:
     """Version of the method of analysis; part of the result key."""
     entered: set[str] = field(default_factory=set)
     """Slides and entries that are in this run's ledger."""
+    stop: Stop = field(default_factory=Stop)
+    """Whether somebody asked this night to end."""
 
     @property
     def workers(self) -> Workers:

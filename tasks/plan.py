@@ -62,6 +62,10 @@ class NightPlan(BaseModel):
     """Where the copies of the warehouse go; None: ``HOME/warehouse/backups``. Another disk is better."""
     backups_kept: Annotated[int, Field(ge=0)] = 14
     """How many copies are kept, one a night in which something changed; 0 makes none."""
+    require_gpu: bool = False
+    """Wait for a worker that declares the Dask resource ``GPU``, and fail when none joins. ``cuda`` always does."""
+    insecure_cluster: bool = False
+    """Allow plain TCP to a cluster on other machines: for a network on which nobody else is."""
     tls_ca_file: Path | None = None
     """Certificate authority of a ``tls://`` cluster (PEM)."""
     tls_cert_file: Path | None = None

@@ -57,6 +57,7 @@ def slide_stage(
 
         @functools.wraps(function)
         def call(night: Night, slide_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
+            night.stop.check()
             outcome: Any = run(slide_id, night, args, kwargs, return_state=True).result(raise_on_failure=False)
             if isinstance(outcome, NightFailed):
                 raise outcome
@@ -80,12 +81,14 @@ def slide_task(name: str) -> Callable[[Callable[[Night, Slide], None]], Task[[Ni
         @task(name=name, task_run_name="slide {slide.slide_id}", cache_policy=NO_CACHE, persist_result=False)
         def run(night: Night, slide: Slide) -> State[Any]:
             try:
+                night.stop.check()
                 refusal = _refusal_of(function, night, slide)
                 if refusal is not None:
+                    night.stop.check()  # work that was dropped says nothing about the slide
                     night.refuse(slide.slide_id, refusal)
                     return _refused(refusal)
             except (NightFailed, CannotWrite) as error:
-                return _night_failed(error)
+                return _night_failed(night.stop.failure or error)
             return Completed(message="done")
 
         return run
@@ -109,12 +112,18 @@ def for_each(night: Night, run: Task[[Night, Slide], State[Any]], slides: Iterab
     Raises :class:`NightFailed` when the night itself cannot go on (no workers, no room).
     """
     in_flight: deque[PrefectFuture[Any]] = deque()
-    for slide in slides:
-        if len(in_flight) >= SLIDES_PER_WORKER * night.workers.threads:
+    try:
+        for slide in slides:
+            if len(in_flight) >= SLIDES_PER_WORKER * night.workers.threads:
+                _ended(in_flight.popleft())
+            night.stop.check()
+            in_flight.append(run.submit(night, slide))
+        while in_flight:
             _ended(in_flight.popleft())
-        in_flight.append(run.submit(night, slide))
-    while in_flight:
-        _ended(in_flight.popleft())
+    finally:
+        # Slides on their way still write to the warehouse, which is closed next.
+        for future in in_flight:
+            future.wait()
 
 
 def _ended(future: PrefectFuture[Any]) -> None:
@@ -148,6 +157,7 @@ def night_stage(name: str) -> Callable[[Callable[Concatenate[Night, P], R]], Cal
 
         @functools.wraps(function)
         def call(night: Night, *args: P.args, **kwargs: P.kwargs) -> R:
+            night.stop.check()
             return run(night, args, kwargs)[0]
 
         return cast("Callable[Concatenate[Night, P], R]", call)

@@ -31,9 +31,7 @@ class Workers:
     @staticmethod
     def of(client: Client, timeout_s: float) -> Workers:
         """Workers that declare the Dask resource ``GPU`` are used where there are any, all of them otherwise."""
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        has_gpu = any((worker.get("resources") or {}).get("GPU", 0) > 0 for worker in workers)
-        return Workers(client, timeout_s, {"GPU": 1} if has_gpu else None)
+        return Workers(client, timeout_s, {"GPU": 1} if has_gpu(client) else None)
 
     @property
     def threads(self) -> int:
@@ -68,6 +66,10 @@ class Workers:
             future.release()
         return outcome.unwrap()
 
+    def drop_all(self) -> None:
+        """Let go of all work; whoever waits for some is told that it was dropped."""
+        self.client.close(timeout=5)
+
     def call(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run ``function`` on a worker and wait for it; once more, alone, when the worker died."""
         try:
@@ -85,3 +87,9 @@ class Workers:
         """
         with self._alone:
             return self.wait(self.submit(f"{key}-alone", function, *args, **kwargs))
+
+
+def has_gpu(client: Client) -> bool:
+    """Whether a worker declares the Dask resource ``GPU``."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return any((worker.get("resources") or {}).get("GPU", 0) > 0 for worker in workers)

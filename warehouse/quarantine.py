@@ -40,7 +40,7 @@ class QuarantineRow:
     """What the last attempt was made with."""
 
 
-def quarantine_table(warehouse: Warehouse) -> list[QuarantineRow]:
+def quarantine_table(warehouse: Database) -> list[QuarantineRow]:
     """The slides in quarantine, the longest there first."""
     return [_row(row) for row in warehouse.rows("quarantine")]
 

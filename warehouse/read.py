@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from warehouse.clock import aware_utc
+from warehouse.clock import aware_utc, naive_utc
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,6 +97,11 @@ class PatientCounts:
     """One for each slide, sorted: they identify what was counted."""
     counts: dict[str, int]
     """Class to cells, every class of the model, in the order of its labels."""
+
+
+def finished_since(database: Database, trigger: str, since: datetime) -> bool:
+    """Whether a run of this trigger that began at or after ``since`` came to a good end."""
+    return database.row("finished_since", trigger=trigger, since=naive_utc(since)) is not None
 
 
 def latest_run(database: Database) -> RunRow | None:

@@ -76,6 +76,12 @@ def finish_run(warehouse: Warehouse, run_id: str, state: RunState, *, at: dateti
         )
 
 
+def flow_run_of(warehouse: Warehouse, run_id: str) -> str | None:
+    """The orchestrator's id of a run; None where it had none."""
+    row = warehouse.row("flow_run_of", run_id=run_id)
+    return row["flow_run"] if row else None
+
+
 def fail_run(warehouse: Warehouse, run_id: str) -> None:
     """Store that a run which had ended well could not be published: it failed after all."""
     with warehouse.transaction():

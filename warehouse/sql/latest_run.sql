@@ -1,1 +1,1 @@
-SELECT * FROM dim_run ORDER BY started_at DESC, run_id DESC LIMIT 1
+SELECT * FROM dim_run ORDER BY run_number DESC LIMIT 1
