@@ -148,7 +148,8 @@ class _Work:
         except SlideRefused as refusal:
             if refusal.reason is not Reason.WORKER_DIED:
                 raise
-            self._reduce(max(1, self._batch_size // 8), max(LEAST_TILE_PX, self._tile_px // 4), "a worker died")
+            plan = self._night.plan
+            self._reduce(max(1, plan.batch_size // 8), max(LEAST_TILE_PX, plan.tile_px // 4), "a worker died")
             analysed = self._night.workers.call_alone(self._name(group), *self._call(group))
         if analysed.reduced:
             self._reduce(analysed.effort.batch_size, analysed.effort.tile_px, f"on the {analysed.effort.device}")

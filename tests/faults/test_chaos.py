@@ -103,6 +103,7 @@ def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: 
     assert ended(killed, NIGHT_LIMIT_S) == -signal.SIGKILL
     assert made.was_reached("receipt.after_rename")
     kept = len(list((tmp_path / "home" / "work").glob("*/*.cells")))
+    made.start_cluster()  # what the killed night had under way would reach the point for it
     made.arm("fields")
     resumed = made.night(tmp_path / "inbox", tmp_path / "home", target_cells=0)
     assert ended(resumed, NIGHT_LIMIT_S) == 0, made.log_of_last_night()
