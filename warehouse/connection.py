@@ -93,6 +93,9 @@ class Warehouse(Database):
         """The number of this writer, to be checked before anything of it becomes visible."""
         self._depth = 0
         self._broken = False
+        self._numbered = False
+        """Whether the warehouse has this writer's number: it gets it with the first change, so that whoever opens it
+        and changes nothing leaves it as it is."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -135,6 +138,8 @@ class Warehouse(Database):
         self._broken = False
         try:
             self._connection.begin()
+            if not self._numbered:
+                self.run("raise_fence", token=self.fence.token, raised_at=naive_utc(utc_now()))
             yield
             if self._broken:
                 raise WarehouseError("a part of the transaction failed, so none of it is stored.")
@@ -150,6 +155,7 @@ class Warehouse(Database):
         self.fence.check()
         try:
             self._connection.commit()
+            self._numbered = True
         except duckdb.Error as error:  # a full disk at the commit is a TransactionException
             raise CannotWrite(_CANNOT_BE_WRITTEN) from error
 
@@ -212,16 +218,13 @@ def read_warehouse(path: Path) -> Iterator[Database]:
 
 
 def _raise_fence(connection: DuckDBPyConnection, path: Path) -> Fence:
-    """Shut out every earlier writer: first in the file that it looks at, then in the warehouse."""
+    """Shut out every earlier writer, in the file that it looks at."""
     row = connection.execute(statement("fence")).fetchone()
     assert row is not None
     try:
-        fence = raise_fence(fence_file(path), row[0])
-        values = {"token": fence.token, "raised_at": naive_utc(utc_now())}
-        connection.execute(statement("raise_fence"), values)
-    except (OSError, duckdb.Error) as error:
+        return raise_fence(fence_file(path), row[0])
+    except OSError as error:
         raise CannotWrite(_CANNOT_BE_WRITTEN) from error
-    return fence
 
 
 def _close(connection: DuckDBPyConnection, warehouse: Warehouse | None) -> None:

@@ -236,7 +236,7 @@ def test_a_decoder_ends_with_whoever_started_it(tmp_path: Path) -> None:
 
 
 def test_an_installation_without_a_decoder_says_so_and_blames_no_slide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(NoDecoder, match="does not start"):
         DecoderProcess()
 

@@ -50,7 +50,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest_slide(slide, (slide,), store, um_per_px=None)
     um = read_manifest(store)["receipt"]["um_per_px"]
     fields = tuple(sorted(survey(Pyramid.open(store), bundle).fields, key=lambda field: field.field_id))
-    cells = analyse_stored_fields(store, fields, bundle.path, bundle.digest, batch_size=7, tile_px=300)
+    cells = analyse_stored_fields(store, fields, bundle.path, bundle.digest, batch_size=7, tile_px=300).cells
     found = {f.field_id: int((cells.field_id == f.field_id).sum()) for f in fields}
     config = config_digest(ANALYSIS_VERSION, 0)
     key = result_key("s1", um, bundle.digest, config)

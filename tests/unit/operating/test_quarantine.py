@@ -8,14 +8,14 @@ import pytest
 
 from marrow_models.errors import REASONS, Reason, SlideRefused, UserError
 from tasks.discover import discover_slides
-from tasks.night import Night, Slide
+from tasks.night import REFUSALS_THAT_DEFER, Night, Slide
 from tasks.release import release_slides, slides_not_in_the_inbox
 from tests.unit.operating.nights import begun
 from warehouse.ledger import reconcile, release, states
 from warehouse.manifest import read_manifest
 from warehouse.quarantine import quarantine_table
 
-IN_QUARANTINE = sorted(set(Reason) - {Reason.STILL_COPYING, Reason.UNLISTED, Reason.FILE_MISSING})
+IN_QUARANTINE = sorted(set(Reason) - REFUSALS_THAT_DEFER)
 
 
 def listed(root: Path, *rows: str, head: str = "file,patient_id") -> None:
