@@ -138,8 +138,6 @@ class Warehouse(Database):
         self._broken = False
         try:
             self._connection.begin()
-            if not self._numbered:
-                self.run("raise_fence", token=self.fence.token, raised_at=naive_utc(utc_now()))
             yield
             if self._broken:
                 raise WarehouseError("a part of the transaction failed, so none of it is stored.")
@@ -154,6 +152,9 @@ class Warehouse(Database):
     def _commit(self) -> None:
         self.fence.check()
         try:
+            if not self._numbered:
+                values = {"token": self.fence.token, "raised_at": naive_utc(utc_now())}
+                self._connection.execute(statement("raise_fence"), values).fetchall()
             self._connection.commit()
             self._numbered = True
         except duckdb.Error as error:  # a full disk at the commit is a TransactionException
@@ -219,10 +220,9 @@ def read_warehouse(path: Path) -> Iterator[Database]:
 
 def _raise_fence(connection: DuckDBPyConnection, path: Path) -> Fence:
     """Shut out every earlier writer, in the file that it looks at."""
-    row = connection.execute(statement("fence")).fetchone()
-    assert row is not None
+    ((stored,),) = connection.execute(statement("fence")).fetchall()
     try:
-        return raise_fence(fence_file(path), row[0])
+        return raise_fence(fence_file(path), stored)
     except OSError as error:
         raise CannotWrite(_CANNOT_BE_WRITTEN) from error
 

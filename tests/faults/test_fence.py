@@ -157,13 +157,14 @@ def test_every_opening_takes_the_next_number(tmp_path: Path) -> None:
 
 def test_the_number_rises_also_when_its_file_was_lost_or_the_warehouse_is_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "marrow.duckdb"
-    with open_warehouse(path):
-        pass
+    with open_warehouse(path) as warehouse:
+        begin_night(warehouse)
     shutil.copyfile(path, tmp_path / "backup")
     for expected in (2, 3):
         fence_file(path).unlink()
         with open_warehouse(path) as warehouse:
             assert warehouse.fence.token == expected
+            start_run(warehouse, run_record(f"night-{expected}"))
     shutil.copyfile(tmp_path / "backup", path)
     with open_warehouse(path) as warehouse:
         assert warehouse.fence.token == 4
