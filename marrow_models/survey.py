@@ -68,10 +68,10 @@ def survey(slide: Pyramid, bundle: Bundle) -> Survey:
     settings = bundle.survey
     fields: list[Field] = []
     rejected: dict[str, float] = {}
-    lost_px = _lost_px(slide, _side_px(slide.um_per_px, settings))
+    lost = lost_px(slide, settings)
     for number, rect in enumerate(field_grid(slide.info.width_px, slide.info.height_px, slide.um_per_px, settings)):
         mm2 = rect.width * rect.height * slide.um_per_px**2 / 1e6
-        reason = "missing" if lost_px[number] > LARGEST_MISSING_SHARE * rect.width * rect.height else None
+        reason = "missing" if lost[number] > LARGEST_MISSING_SHARE * rect.width * rect.height else None
         if reason is None:
             look = look_at(_low_power(slide, rect, settings), settings)
             reason = rejection(look, settings)
@@ -121,6 +121,23 @@ def field_grid(width_px: int, height_px: int, um_per_px: float, settings: Survey
             yield Rect(x, y, min(side, width_px - x), min(side, height_px - y))
 
 
+def lost_px(slide: Pyramid, settings: SurveySettings) -> NDArray[np.int64]:
+    """Pixels of each field of :func:`field_grid` that are not known.
+
+    Each area is looked at once, with the fields that it touches: a slide may have a hundred thousand of both.
+    """
+    side = _side_px(slide.um_per_px, settings)
+    columns, rows = -(-slide.info.width_px // side), -(-slide.info.height_px // side)
+    lost = np.zeros((rows, columns), np.int64)
+    edge = (slide.info.width_px, slide.info.height_px) * 2
+    for left, top, right, bottom in np.clip(slide.missing_px, 0, edge):
+        across, first_column = _shares(left, right, side)
+        down, first_row = _shares(top, bottom, side)
+        part = lost[first_row : first_row + len(down), first_column : first_column + len(across)]
+        part += down[:, None] * across
+    return lost.ravel()
+
+
 def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
     """Judge RGB pixels (h, w, 3) at the survey's scale."""
     glass = np.percentile(pixels.reshape(-1, 3), GLASS_PERCENTILE, axis=0)
@@ -162,22 +179,6 @@ def _readability(look: FieldLook, settings: SurveySettings) -> float:
 
 def _side_px(um_per_px: float, settings: SurveySettings) -> int:
     return max(1, round(settings.field_um / um_per_px))
-
-
-def _lost_px(slide: Pyramid, side: int) -> NDArray[np.int64]:
-    """Pixels of each field of the grid that are not known.
-
-    Each area is looked at once, with the fields that it touches: a slide may have a hundred thousand of both.
-    """
-    columns, rows = -(-slide.info.width_px // side), -(-slide.info.height_px // side)
-    lost = np.zeros((rows, columns), np.int64)
-    edge = (slide.info.width_px, slide.info.height_px) * 2
-    for left, top, right, bottom in np.clip(slide.missing_px, 0, edge):
-        across, first_column = _shares(left, right, side)
-        down, first_row = _shares(top, bottom, side)
-        part = lost[first_row : first_row + len(down), first_column : first_column + len(across)]
-        part += down[:, None] * across
-    return lost.ravel()
 
 
 def _shares(start: int, end: int, side: int) -> tuple[NDArray[np.int64], int]:

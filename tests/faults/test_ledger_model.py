@@ -290,6 +290,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 Books.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=22, deadline=None, suppress_health_check=list(HealthCheck)
 )
 test_books = Books.TestCase
