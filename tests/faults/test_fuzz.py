@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from marrow_models.pyramid.ingest import ingest_slide
@@ -80,6 +80,8 @@ def test_any_bytes_are_no_manifest_and_the_error_says_where(tmp_path: Path, data
 
 @normal
 @given(spoiled(GOOD, PIECES))
+@example(GOOD.replace(b"Note", b"x" * 140_000))
+@example(b"file,patient_id\n.,P1\n./,P2\n")
 def test_a_spoiled_manifest_gives_rows_that_can_be_or_an_error_with_its_line(tmp_path: Path, data: bytes) -> None:
     """F33-F40."""
     manifest = read(tmp_path, data)
@@ -219,6 +221,9 @@ def test_no_text_of_an_ome_tiff_reaches_its_store(tmp_path_factory: pytest.TempP
 
 @seldom
 @given(st.dictionaries(st.sampled_from(sorted(FREE_TEXT)), TEXT, max_size=5), st.none() | TEXT)
+@example({}, "nan")
+@example({}, "1e999")
+@example({}, "-40")
 def test_no_attribute_of_a_dicom_slide_reaches_its_store(
     tmp_path_factory: pytest.TempPathFactory, plain, values: dict[str, str], power: str | None
 ) -> None:
