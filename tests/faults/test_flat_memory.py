@@ -84,7 +84,6 @@ def grown_mb(workers: Workers, folder: Path, *, slides: int, first: int) -> tupl
         if number + 1 == first:
             before = held_mb(workers)
     after = held_mb(workers)
-    print(f"{slides} slides: worker and decoder held {before} MB after {first}, {after} MB in the end")  # noqa: T201
     return after[0] - before[0], after[1] - before[1]
 
 

@@ -231,7 +231,7 @@ def test_no_attribute_of_a_dicom_slide_reaches_its_store(
     folder = tmp_path_factory.mktemp("text")
     try:
         attributes(folder / "a.dcm", values, power)
-    except Exception:  # noqa: BLE001 - pydicom itself does not write every text
+    except (ValueError, TypeError):  # pydicom does not write every text
         return
     found = taken(folder / "a.dcm", folder / "store")
     if found is not None:
