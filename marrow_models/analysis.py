@@ -17,7 +17,7 @@ from marrow_models.detection import SUBPIXELS, Detections, PixelSource
 from marrow_models.memory import Effort, with_less_memory
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
-from marrow_models.records import CellAttribute, CellTable, Field, MissingArea, Rect, SlideInfo
+from marrow_models.records import CellAttribute, CellTable, Field, Rect, SlideInfo
 
 
 class SlidePixels(PixelSource, Protocol):
@@ -25,7 +25,8 @@ class SlidePixels(PixelSource, Protocol):
 
     um_per_px: float
     info: SlideInfo
-    missing: tuple[MissingArea, ...]
+    missing_px: NDArray[np.int64]
+    """Areas of level 0 whose pixels are not known, (N, 4): left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +162,10 @@ def _near_missing(found: Detections, unit_um: float, slide: SlidePixels) -> NDAr
     top, bottom = (found.y - found.height / 2) * unit_um, (found.y + found.height / 2) * unit_um
     um = slide.um_per_px
     near = (left < 0) | (top < 0) | (right > slide.info.width_px * um) | (bottom > slide.info.height_px * um)
-    for area in _as_rects(slide.missing):
-        near |= (left < area.right * um) & (right > area.x * um) & (top < area.bottom * um) & (bottom > area.y * um)
+    areas = slide.missing_px * um
+    if len(found):  # of a hundred thousand areas, those around these cells
+        after_start = (areas[:, 2] > left.min()) & (areas[:, 3] > top.min())
+        areas = areas[after_start & (areas[:, 0] < right.max()) & (areas[:, 1] < bottom.max())]
+        for x, y, far_x, far_y in areas:
+            near |= (left < far_x) & (right > x) & (top < far_y) & (bottom > y)
     return np.asarray(near, bool)
-
-
-def _as_rects(missing: Sequence[MissingArea]) -> list[Rect]:
-    return [area.rect_px for area in missing]

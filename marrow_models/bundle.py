@@ -12,16 +12,17 @@ Nothing in a bundle is executed: no pickle, no expression, no class that is not 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from marrow_models.errors import BundleError, Reason, SlideRefused
+from marrow_models.bundle_settings import classifier_settings, detector_settings, different_texts, survey_settings
+from marrow_models.errors import BundleError, Reason, SlideRefused, UserError
 from marrow_models.model_settings import ClassifierSettings, DetectorSettings, SurveySettings
+from marrow_models.strict_json import Members, parse_object
 
 METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
@@ -30,6 +31,7 @@ CLASSIFIER = "models/classifier.safetensors"
 DIAGNOSIS = "diagnosis"
 SHIPPED = Path(__file__).parent / "bundles"
 _LARGEST_DOCUMENT_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"})
 
 
@@ -71,9 +73,11 @@ class Bundle:
 
     @cached_property
     def networks(self) -> Mapping[str, Any]:
-        """The network definitions of ``configs/inference.json``, digest checked."""
-        content: dict[str, Any] = json.loads(self.read(INFERENCE))
-        return content
+        """The network definitions of ``configs/inference.json``, digest checked; BundleError where it is no object."""
+        try:
+            return parse_object(self.read(INFERENCE), INFERENCE)
+        except UserError as error:
+            raise BundleError(f"Bundle {self.name}: {error}") from None
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the bundle; BundleError unless they are those that its metadata promise."""
@@ -121,9 +125,9 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         raise BundleError(f"Bundle {path.name}: {METADATA} is larger than any that Marrow writes.")
     data = document.read_bytes()
     try:
-        bundle = _parse(path, hashlib.sha256(data).hexdigest(), json.loads(data))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"Bundle {path.name}: {METADATA} is not that of a Marrow bundle ({error}).") from None
+        bundle = _parse(path, hashlib.sha256(data).hexdigest(), parse_object(data, METADATA))
+    except UserError as error:
+        raise BundleError(f"Bundle {path.name}: {METADATA} is not that of a Marrow bundle ({error})") from None
     for name in bundle.files:
         bundle.read(name)
     return bundle
@@ -150,39 +154,56 @@ def _refuse_pickles(path: Path) -> None:
         )
 
 
-def _parse(path: Path, digest: str, content: dict[str, Any]) -> Bundle:
-    marrow = content["marrow"]
-    labels = tuple(str(label) for label in marrow["labels"])
-    if not labels or len(set(labels)) != len(labels):
-        raise ValueError("labels must be different and at least one")
-    files = {str(name): str(value) for name, value in marrow["files"].items()}
-    for name in (INFERENCE, DETECTOR, CLASSIFIER):
-        if name not in files:
-            raise ValueError(f"no digest of {name}")
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
-        raise ValueError("a file outside of the bundle")
-    finest, coarsest = (_positive(value) for value in marrow["slide_um_per_px"])
-    detector = dict(marrow["detector"])
-    detector["counted_kinds"] = tuple(detector.get("counted_kinds", (0,)))
-    classifier = dict(marrow["classifier"])
-    classifier["attributes"] = {str(k): tuple(map(str, v)) for k, v in classifier.get("attributes", {}).items()}
+def _parse(path: Path, digest: str, content: dict[str, object]) -> Bundle:
+    texts = Members(content, METADATA, required=("name", "version", "copyright", "marrow"), optional=content)
+    marrow = Members(
+        content["marrow"],
+        f"{METADATA}: marrow",
+        required=("taxonomy", "labels", "slide_um_per_px", "detector", "classifier", "survey", "files"),
+    )
+    name, version = different_texts((texts.text("name"),), "name"), different_texts((texts.text("version"),), "version")
+    labels = different_texts(marrow.texts("labels"), "labels")
     return Bundle(
         path=path,
-        name=str(content["name"]),
-        version=str(content["version"]),
+        name=name[0],
+        version=version[0],
         digest=digest,
-        files=files,
+        files=_files(marrow.value("files")),
         labels=labels,
-        taxonomy=str(marrow["taxonomy"]),
-        slide_um_per_px=(finest, coarsest),
-        detector=DetectorSettings(**detector),
-        classifier=ClassifierSettings(labels=labels, **classifier),
-        survey=SurveySettings(**marrow["survey"]),
-        licence=str(content["copyright"]),
+        taxonomy=marrow.text("taxonomy"),
+        slide_um_per_px=_range(marrow.items("slide_um_per_px")),
+        detector=detector_settings(marrow.value("detector"), "detector"),
+        classifier=classifier_settings(marrow.value("classifier"), labels, "classifier"),
+        survey=survey_settings(marrow.value("survey"), "survey"),
+        licence=texts.text("copyright"),
     )
 
 
-def _positive(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{value!r} is not a size")
-    return float(value)
+def _files(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise UserError("files must be an object of names and digests.")
+    for name in (INFERENCE, DETECTOR, CLASSIFIER):
+        if name not in value:
+            raise UserError(f"no digest of {name}.")
+    for name, digest in value.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts or not name.isprintable():
+            raise UserError("a file outside of the bundle.")
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise UserError(f"the digest of {name} is no SHA-256.")
+    return value
+
+
+def _range(values: list[object]) -> tuple[float, float]:
+    """Finest and coarsest um/px, in this order."""
+    if len(values) != 2:
+        raise UserError("slide_um_per_px must be two sizes.")
+    members = Members(
+        dict(zip(("finest", "coarsest"), values, strict=True)),
+        "slide_um_per_px",
+        required=("finest",),
+        optional=("coarsest",),
+    )
+    finest, coarsest = (members.number(key, 0.001, 1000.0) for key in ("finest", "coarsest"))
+    if finest > coarsest:
+        raise UserError("slide_um_per_px must be the finest and then the coarsest.")
+    return finest, coarsest

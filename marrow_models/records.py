@@ -6,7 +6,7 @@ micrometres from the same origin, x to the right, y down. Boxes are half-open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -114,6 +114,12 @@ class MissingArea:
     rect_px: Rect
     cause: str
     """``undecodable`` or ``unscanned``."""
+
+
+def edges_of(areas: Sequence[MissingArea]) -> NDArray[np.int64]:
+    """The areas as (N, 4) level-0 px: left, top, right, bottom; for comparisons with many of them at once."""
+    rects = [area.rect_px for area in areas]
+    return np.array([(r.x, r.y, r.right, r.bottom) for r in rects], np.int64).reshape(-1, 4)
 
 
 @dataclass(frozen=True, slots=True)

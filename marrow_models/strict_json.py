@@ -19,12 +19,14 @@ LARGEST_BYTES = 4 * 1024 * 1024
 def parse_object(data: bytes, where: str) -> dict[str, object]:
     """Return the JSON object in ``data``; ``where`` names the file in the message of the UserError.
 
-    Refused: anything but one UTF-8 object, a key given twice, NaN or infinity, nesting without end.
+    Refused: anything but one UTF-8 object, a key given twice, NaN or infinity, nesting without end, half of a
+    surrogate pair (no file, database or terminal takes such a text).
     """
     if len(data) > LARGEST_BYTES:
         raise UserError(f"{where}: larger than {LARGEST_BYTES} bytes; this is not a file that Marrow wrote or reads.")
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise UserError(f"{where}: nested too deeply to be read.") from error
     except ValueError as error:  # covers undecodable text, bad JSON, doubled keys and endless numbers

@@ -68,9 +68,10 @@ def survey(slide: Pyramid, bundle: Bundle) -> Survey:
     settings = bundle.survey
     fields: list[Field] = []
     rejected: dict[str, float] = {}
+    lost = lost_px(slide, settings)
     for number, rect in enumerate(field_grid(slide.info.width_px, slide.info.height_px, slide.um_per_px, settings)):
         mm2 = rect.width * rect.height * slide.um_per_px**2 / 1e6
-        reason = _unknown(slide, rect)
+        reason = "missing" if lost[number] > LARGEST_MISSING_SHARE * rect.width * rect.height else None
         if reason is None:
             look = look_at(_low_power(slide, rect, settings), settings)
             reason = rejection(look, settings)
@@ -114,10 +115,27 @@ def neighbours(fields: Sequence[Field], side_px: int) -> list[tuple[Field, ...]]
 
 def field_grid(width_px: int, height_px: int, um_per_px: float, settings: SurveySettings) -> Iterator[Rect]:
     """Disjoint squares of ``field_um`` anchored at the slide's corner; those at the far edges are cut."""
-    side = max(1, round(settings.field_um / um_per_px))
+    side = _side_px(um_per_px, settings)
     for y in range(0, height_px, side):
         for x in range(0, width_px, side):
             yield Rect(x, y, min(side, width_px - x), min(side, height_px - y))
+
+
+def lost_px(slide: Pyramid, settings: SurveySettings) -> NDArray[np.int64]:
+    """Pixels of each field of :func:`field_grid` that are not known.
+
+    Each area is looked at once, with the fields that it touches: a slide may have a hundred thousand of both.
+    """
+    side = _side_px(slide.um_per_px, settings)
+    columns, rows = -(-slide.info.width_px // side), -(-slide.info.height_px // side)
+    lost = np.zeros((rows, columns), np.int64)
+    edge = (slide.info.width_px, slide.info.height_px) * 2
+    for left, top, right, bottom in np.clip(slide.missing_px, 0, edge):
+        across, first_column = _shares(left, right, side)
+        down, first_row = _shares(top, bottom, side)
+        part = lost[first_row : first_row + len(down), first_column : first_column + len(across)]
+        part += down[:, None] * across
+    return lost.ravel()
 
 
 def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
@@ -159,15 +177,16 @@ def _readability(look: FieldLook, settings: SurveySettings) -> float:
     return max(0.05, min(1.0, 2 * (1 - crowded)) * min(1.0, 2 * sharp + 0.5))
 
 
-def _unknown(slide: Pyramid, rect: Rect) -> str | None:
-    lost = sum(_common(rect, area.rect_px) for area in slide.missing)
-    return "missing" if lost > LARGEST_MISSING_SHARE * rect.width * rect.height else None
+def _side_px(um_per_px: float, settings: SurveySettings) -> int:
+    return max(1, round(settings.field_um / um_per_px))
 
 
-def _common(a: Rect, b: Rect) -> int:
-    width = min(a.right, b.right) - max(a.x, b.x)
-    height = min(a.bottom, b.bottom) - max(a.y, b.y)
-    return max(0, width) * max(0, height)
+def _shares(start: int, end: int, side: int) -> tuple[NDArray[np.int64], int]:
+    """How much of [start, end) lies in each interval of the grid that it touches, and the number of the first."""
+    first = start // side
+    edges = np.arange(first, -(-end // side) + 1, dtype=np.int64) * side
+    inside = np.clip(edges, start, end)
+    return inside[1:] - inside[:-1], int(first)
 
 
 def _low_power(slide: Pyramid, rect: Rect, settings: SurveySettings) -> NDArray[np.uint8]:

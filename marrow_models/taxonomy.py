@@ -211,16 +211,19 @@ def parse_taxonomy(content: dict[str, object], where: str) -> Taxonomy:
         Members({"line": line}, f"{where}: maturation {n}", required=("line",)).texts("line")
         for n, line in enumerate(top.items("maturation"), 1)
     )
-    return Taxonomy(
-        name=name,
-        version=top.text("version"),
-        title=top.text("title"),
-        source=top.text("source"),
-        ignored=top.texts("ignored"),
-        classes=classes,
-        maturation=lines,
-        digest=digest_of(content),  # after every check: what is checked is flat, so this cannot fail
-    )
+    try:
+        return Taxonomy(
+            name=name,
+            version=top.text("version"),
+            title=top.text("title"),
+            source=top.text("source"),
+            ignored=top.texts("ignored"),
+            classes=classes,
+            maturation=lines,
+            digest=digest_of(content),  # after every check: what is checked is flat, so this cannot fail
+        )
+    except UserError as error:
+        raise UserError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
 
 
 def _cell_class(item: object, where: str) -> CellClass:

@@ -132,7 +132,10 @@ def _line_at(content: bytes, position: int) -> int:
 def _header(text: str, name: str) -> tuple[str, list[str]]:
     first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     for delimiter in DELIMITERS:
-        columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=delimiter), [])]
+        try:
+            columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=delimiter), [])]
+        except csv.Error as error:  # a heading longer than any
+            raise UserError(f"{name}, line 1: {error}; check which file this is.") from error
         if all(required in columns for required in REQUIRED):
             doubled = sorted({c for c in columns if c and columns.count(c) > 1})
             if doubled:
@@ -220,7 +223,7 @@ def _file(cell: str) -> str:
     """The name of a slide in the inbox: relative, with ``/``, composed characters."""
     name = text_id(unicodedata.normalize("NFC", cell), what="file").replace("\\", "/").removeprefix("./")
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or (len(name) > 1 and name[1] == ":"):
+    if not path.parts or path.is_absolute() or ".." in path.parts or (len(name) > 1 and name[1] == ":"):
         raise CellFault("the file is not below the inbox")
     return path.as_posix()
 

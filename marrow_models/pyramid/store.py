@@ -15,7 +15,7 @@ from marrow_models.pyramid.chunks import LevelReader
 from marrow_models.pyramid.layout import FILL, FORMAT_VERSION, MARROW, layout_of
 from marrow_models.pyramid.manifest import COMPLETE, StoreError, check_sizes, read_manifest
 from marrow_models.pyramid.scale import resampled
-from marrow_models.records import LevelInfo, MissingArea, Rect, SlideInfo
+from marrow_models.records import LevelInfo, MissingArea, Rect, SlideInfo, edges_of
 from marrow_models.slides.cache import ArrayCache
 
 _TILES = ArrayCache(64 << 20)
@@ -43,6 +43,8 @@ class Pyramid:
         self._missing = [(level, MissingArea(Rect(*box), cause)) for level, *box, cause in marrow["missing"]]
         self.missing: tuple[MissingArea, ...] = self.missing_at(0)
         """Areas of level 0 whose pixels are not known, level-0 px."""
+        self.missing_px: NDArray[np.int64] = edges_of(self.missing)
+        """The same as (N, 4): left, top, right, bottom."""
 
     @staticmethod
     def open(store: Path) -> Pyramid:

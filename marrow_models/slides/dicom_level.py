@@ -16,6 +16,7 @@ from marrow_models.slides.dicom_frames import FrameTable, encapsulated_frames, n
 from marrow_models.slides.dicom_header import parsing, read_header
 from marrow_models.slides.files import open_regular, read_at, size_of
 from marrow_models.slides.gate import check_dimensions, check_within_file
+from marrow_models.slides.pixel_size import believable_power
 from marrow_models.slides.reader import ColourSpace, TileUnreadable
 
 JPEG_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
@@ -178,5 +179,5 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
 def _objective(header: Dataset) -> float | None:
     for path in header.get("OpticalPathSequence") or []:
         power = path.get("ObjectiveLensPower")
-        return None if power is None else float(power)
+        return None if power is None else believable_power(float(power))
     return None

@@ -14,7 +14,7 @@ from marrow_models.errors import Reason, SlideRefused
 from marrow_models.records import LevelInfo, Rect, SlideInfo
 from marrow_models.slides.files import kind_of, source_errors
 from marrow_models.slides.gate import check_dimensions
-from marrow_models.slides.pixel_size import believable, parse_decimal, stated
+from marrow_models.slides.pixel_size import believable, believable_power, parse_decimal, stated
 from marrow_models.slides.reader import ColourSpace, TileUnreadable
 
 _UNIT_PX = 256
@@ -51,7 +51,7 @@ class OpenSlideReader:
                 LevelInfo(w, h, float(d))
                 for (w, h), d in zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
             ),
-            self._number("openslide.objective-power"),
+            believable_power(self._number("openslide.objective-power")),
         )
 
     @property

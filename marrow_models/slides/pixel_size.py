@@ -12,6 +12,7 @@ MAX_UM_PER_PX = 50.0
 """Coarser than any level of a pyramid that a microscope writes: 10 um and more are overview levels."""
 MAX_ANISOTROPY = 0.05
 """Pixels that differ more between x and y would distort every measured cell."""
+MAX_OBJECTIVE_POWER = 1000.0
 RESOLUTION_TAG_RANGE = (0.05, 5.0)
 """Resolution tags of TIFF hold print sizes such as 72 dpi (353 um) as often as the truth: believed in here only."""
 
@@ -67,6 +68,11 @@ def checked(pair: tuple[float, float]) -> float:
     if abs(x - y) > MAX_ANISOTROPY * min(x, y):
         raise SlideRefused(Reason.BAD_MPP, f"{x:.6g} um/px along x, {y:.6g} along y")
     return x if x == y else (x + y) / 2
+
+
+def believable_power(value: float | None) -> float | None:
+    """The magnification of an objective, None for what is absent or cannot be."""
+    return value if value is not None and 0 < value <= MAX_OBJECTIVE_POWER else None
 
 
 def believable(pair: tuple[float, float] | None) -> float | None:

@@ -6,7 +6,13 @@ import re
 
 import tifffile
 
-from marrow_models.slides.pixel_size import from_resolution_tags, parse_decimal, stated, to_micrometres
+from marrow_models.slides.pixel_size import (
+    believable_power,
+    from_resolution_tags,
+    parse_decimal,
+    stated,
+    to_micrometres,
+)
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _NDPI_LENS = 282, 283, 296, 65421
 _OME_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b([^>]{0,4000})>")
@@ -55,7 +61,7 @@ def objective_power(page: tifffile.TiffPage, dialect: str) -> float | None:
         value = float(page.tags.valueof(_NDPI_LENS, 0.0))
     else:
         return None
-    return value if value is not None and 0 < value <= 1000 else None
+    return believable_power(value)
 
 
 def _ome_length(pixels: dict[str, str], axis: str) -> float | None:

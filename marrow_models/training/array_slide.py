@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrow_models.pyramid.scale import resampled
-from marrow_models.records import LevelInfo, MissingArea, Rect, SlideInfo
+from marrow_models.records import LevelInfo, MissingArea, Rect, SlideInfo, edges_of
 
 GLASS = 255
 
@@ -19,6 +19,7 @@ class ArraySlide:
         self.um_per_px = um_per_px
         self.info = SlideInfo("array", width, height, um_per_px, (LevelInfo(width, height, 1.0),))
         self.missing = missing
+        self.missing_px: NDArray[np.int64] = edges_of(missing)
         self._pixels = pixels
 
     def scaled_region(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> NDArray[np.uint8]:

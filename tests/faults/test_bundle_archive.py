@@ -149,7 +149,8 @@ def test_a_zip_file_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["../ours", "a/b", "", ".hidden", "o" * 70])
 def test_a_bundle_cannot_choose_where_it_is_installed(made, tmp_path, name):
     edit(made, lambda content: content.update(name=name))
-    assert "letters, digits" in refused(packed(made, tmp_path), tmp_path)
+    said = refused(packed(made, tmp_path), tmp_path)
+    assert "letters, digits" in said or "name must be a text" in said
 
 
 @pytest.mark.parametrize("by_name", [True, False])

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.records import Field, MissingArea, Rect
-from marrow_models.survey import Survey, choose_fields, field_grid, look_at, neighbours, rejection, survey
+from marrow_models.survey import Survey, choose_fields, field_grid, look_at, lost_px, neighbours, rejection, survey
 from marrow_models.training.array_slide import ArraySlide
 from tests.unit.cell_models.factories import SURVEY
 
@@ -179,6 +179,22 @@ def test_a_field_that_is_mostly_unknown_is_not_read():
     found = survey(ArraySlide(four_parts(), 1.0, missing=(area,)), Toy(PARTS))
     assert [f.field_id for f in found.fields] == [2]
     assert found.rejected_mm2["missing"] == pytest.approx(0.016384)
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(0, 70), st.integers(1, 60), st.integers(1, 60)), max_size=6),
+)
+def test_the_lost_pixels_of_a_field_are_those_of_its_overlaps(side, boxes):
+    """F03: told area by area, as a slide may have as many areas as fields."""
+    lost = np.zeros((80, 100), np.int64)
+    for x, y, width, height in boxes:
+        lost[y : y + height, x : x + width] += 1
+    missing = tuple(MissingArea(Rect(*box), "undecodable") for box in boxes)
+    settings = dataclasses.replace(SURVEY, field_um=float(side))
+    told = lost_px(ArraySlide(np.zeros((80, 100, 3), np.uint8), 1.0, missing=missing), settings)
+    fields = list(field_grid(100, 80, 1.0, settings))
+    assert list(told) == [lost[f.y : f.bottom, f.x : f.right].sum() for f in fields]
 
 
 def test_a_slide_the_models_cannot_read_is_refused_before_anything_is_read():
