@@ -19,7 +19,7 @@ else
 TORCH_REQUIREMENT := torch==$(TORCH_VERSION)
 endif
 
-.PHONY: install demo test test-quick test-slow test-real chaos lint format types imports check audit bench clean
+.PHONY: install demo test test-quick test-slow test-nights test-real chaos lint format types imports check audit bench clean
 
 install: $(STAMP)
 
@@ -37,10 +37,14 @@ demo: install
 test: test-quick test-slow
 
 test-quick: install
-	$(PYTEST) -m "not slow and not real_data and not chaos"
+	$(PYTEST) -m "not slow and not nights and not real_data and not chaos"
 
 test-slow: install
-	$(PYTEST) -m "slow and not real_data and not chaos"
+	$(PYTEST) -m "slow and not nights and not real_data and not chaos"
+
+# More whole nights, kills and servers than fit into `make test`; part of CI.
+test-nights: install
+	$(PYTEST) -m "nights and not real_data and not chaos"
 
 test-real: install
 	$(PYTEST) -m "real_data and not chaos"

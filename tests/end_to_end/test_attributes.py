@@ -10,7 +10,7 @@ PATIENTLY = {"timeout_s": 900}
 """Beside a training on the same machine a night takes many times as long."""
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nights,
     pytest.mark.skipif("phantom" not in shipped_bundles(), reason="no trained bundle is shipped"),
 ]
 

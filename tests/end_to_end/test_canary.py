@@ -11,7 +11,7 @@ from tests.end_to_end import nights
 from tests.end_to_end.nights import marrow, small_phantom
 from tests.end_to_end.servers import dask_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nights, pytest.mark.timeout(600)]
 CANARY = "CANARY-JANE-4712"
 NEEDLES = [
     needle

@@ -10,7 +10,7 @@ from flows.command_backup import list_backups, make_backup, restore_backup
 from flows.command_quarantine import explain, quarantine_report
 from tests.end_to_end.nights import marrow, published, run_night, small_phantom
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nights
 
 
 def test_a_night_computed_again_by_another_process_is_identical_bit_for_bit(night):

@@ -14,7 +14,7 @@ from tests.faults.test_damaged_tiles import forged
 from tests.faults.test_slide_files import bomb
 from tests.unit.slide_files.sources import Svs, jpeg_of, picture, write_tiff
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nights
 
 PIXELS = picture(300, 260)
 MISMATCH = {(row, column): forged(jpeg_of(PIXELS[:256, :256])) for row in range(2) for column in range(2)}

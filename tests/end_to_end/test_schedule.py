@@ -119,6 +119,7 @@ def test_a_run_leaves_its_table_and_its_steps_in_the_server(server):
     assert "100" in progress
 
 
+@pytest.mark.nights
 def test_marrow_serve_runs_the_schedule_on_one_machine_without_a_server(tmp_path):
     small_phantom(tmp_path / "inbox", seed=22, patients=1)
     command = (MARROW, "serve", "--home", tmp_path / "home", "--inbox", tmp_path / "inbox", "--cron", EVERY_MINUTE)

@@ -2,7 +2,8 @@
 
 A point is armed by a file of its name in the folder ``CHAOS_ARMED``; whoever reaches it first takes the file and
 kills itself, so that one armed point is one death. ``dask worker --preload tests.faults.kill_points`` wraps the points
-of workers; :func:`install` wraps all of them in the process that calls it.
+of workers, and those of the decoder processes that they start, which take their worker along; :func:`install` wraps
+points in the process that calls it.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ class Point:
     nth: int = 1
 
 
-WORKER_POINTS = {
+DECODER_POINTS = {
     "ingest.before_rename": Point("marrow_models.pyramid.ingest", "complete", "before"),
     "ingest.after_rename": Point("marrow_models.pyramid.manifest", "_sync_folder", "after", nth=2),
     "ingest.after_mark": Point("marrow_models.pyramid.manifest", "_sync_folder", "after", nth=3),
+}
+OWN_POINTS = {
     "survey": Point("tasks.survey", "survey_store", "after"),
     "fields": Point("tasks.analyse", "analyse_stored_fields", "after"),
 }
+WORKER_POINTS = DECODER_POINTS | OWN_POINTS
 FLOW_POINTS = {
     "ledger.entry": Point("warehouse.ledger", "record", "after", nth=4),
     "receipt.before_rename": Point("tasks.receipts", "replacing", "before exit"),
@@ -62,15 +66,19 @@ def arm(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
-def install(points: dict[str, Point] = POINTS) -> None:
-    """Wrap the functions of ``points`` in this process."""
+def install(points: dict[str, Point], *, with_parent: bool = False) -> None:
+    """Wrap the functions of ``points`` in this process; ``with_parent``: it takes its parent along."""
     folder = Path(os.environ[ARMED])
     for name, point in points.items():
         module = importlib.import_module(point.module)
-        setattr(module, point.name, _wrapped(getattr(module, point.name), _death(folder, name, point), point.when))
+        setattr(
+            module,
+            point.name,
+            _wrapped(getattr(module, point.name), _death(folder, name, point, with_parent), point.when),
+        )
 
 
-def _death(folder: Path, name: str, point: Point) -> Callable[[], None]:
+def _death(folder: Path, name: str, point: Point, with_parent: bool) -> Callable[[], None]:
     calls = 0
 
     def reached() -> None:
@@ -84,6 +92,8 @@ def _death(folder: Path, name: str, point: Point) -> Callable[[], None]:
             (folder / name).rename(folder / f"{name}.reached")
         except FileNotFoundError:  # another process was first
             return
+        if with_parent:
+            os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
@@ -141,6 +151,24 @@ def _cursed(function: Callable[..., Any]) -> Callable[..., Any]:
 def dask_setup(worker: Any) -> None:
     """Called by ``dask worker --preload``: the worker can be found, and dies where it is told to."""
     (Path(os.environ[PIDS]) / str(os.getpid())).touch()
-    install(WORKER_POINTS)
+    install(OWN_POINTS)
+    _install_in_decoders()
     survey = importlib.import_module("tasks.survey")
     survey.survey_store = _cursed(survey.survey_store)  # type: ignore[attr-defined]
+
+
+def _install_in_decoders() -> None:
+    """Decoder processes of this worker wrap their points when their interpreter starts."""
+    process = importlib.import_module("marrow_models.decoder.process")
+    environment = process._environment
+    site = Path(os.environ[ARMED]) / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(
+        "from tests.faults.kill_points import DECODER_POINTS, install\ninstall(DECODER_POINTS, with_parent=True)\n"
+    )
+
+    def with_points() -> dict[str, str]:
+        own = environment()
+        return own | {ARMED: os.environ[ARMED], "PYTHONPATH": f"{site}{os.pathsep}{own['PYTHONPATH']}"}
+
+    process._environment = with_points  # type: ignore[attr-defined]

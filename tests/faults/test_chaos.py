@@ -62,7 +62,7 @@ def noted(home: Path, kind: str) -> list[str]:
     return [line for line in path.read_text().splitlines() if line.startswith(f"{kind} ")] if path.exists() else []
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_dozen_deaths_at_named_points_lose_and_change_nothing(supervisor: Supervisor) -> None:
     """F45, F51, F52: R1, R2 and R3 after every death, and the cells of an undisturbed night in the end."""
     for deaths in every_point()[:8]:
@@ -86,7 +86,7 @@ def test_hundreds_of_deaths_lose_and_change_nothing(tmp_path: Path) -> None:
     assert report.wrong == [], json.dumps(report.wrong, indent=1)
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: Supervisor, tmp_path: Path) -> None:
     """F51, R8: killed after the first receipt, the slide goes on from it, and its cells have the same numbers.
 
@@ -120,7 +120,7 @@ def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: 
     assert told == ["memory: batch size 8, tiles of 128 px, a worker died"]
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_slide_that_kills_workers_is_quarantined_after_two_and_the_others_finish(
     supervisor: Supervisor, home: Path
 ) -> None:
@@ -142,7 +142,7 @@ def test_a_slide_that_kills_workers_is_quarantined_after_two_and_the_others_fini
     assert cells(home) == [row for row in supervisor.reference if row[0] != victim]
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_dead_scheduler_ends_the_night_soon_and_the_next_one_goes_on(supervisor: Supervisor, home: Path) -> None:
     """F47: no slide is blamed for it."""
     made = supervisor.rig
@@ -166,7 +166,7 @@ needs_disk = pytest.mark.skipif(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 @needs_disk
 def test_full_disks_stop_a_night_in_order_and_the_next_goes_on(supervisor: Supervisor, home: Path) -> None:
     """F56: HOME/slides defers the slides, HOME/work costs the receipts, HOME/warehouse fails the night."""

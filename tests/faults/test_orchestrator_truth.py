@@ -12,7 +12,7 @@ from tests.end_to_end.nights import MARROW, environment, run_night, small_phanto
 from tests.end_to_end.servers import PREFECT, QUIET_PREFECT, answers, free_port, prefect_server, process, wait_until
 from tests.faults.test_reconcile import api
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nights, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

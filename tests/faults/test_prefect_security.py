@@ -16,7 +16,7 @@ import pytest
 from tests.end_to_end.nights import MARROW, environment
 from tests.end_to_end.servers import PREFECT, answers, free_port, process, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nights, pytest.mark.timeout(600)]
 PROJECT = Path(__file__).parents[2]
 CLOSED = ["admin/version", "admin/settings", "work_pools/marrow", "csrf-token?client=1", "deployments/name/a/b"]
 CHANGING = ["flows/filter", "flow_runs/filter", "deployments/filter", "logs/filter", "work_pools/filter"]

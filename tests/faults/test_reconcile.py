@@ -11,7 +11,7 @@ from tests.end_to_end.nights import MARROW, published, small_phantom
 from tests.end_to_end.servers import PREFECT, prefect_server, process, wait_until
 from tests.end_to_end.test_schedule import deploy, prefect
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.nights, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ SMALL = Recipe(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_bundle_is_made_from_a_seed_and_made_again_the_same(tmp_path):
     steps = []
     workshop = Workshop(tmp_path / "work", seed=5, recipe=SMALL)
