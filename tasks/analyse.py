@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from marrow_models.bundle import load_exactly
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.ingest import StoreReceipt
@@ -78,15 +76,8 @@ def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey
         done += chosen
         left = [field for field in left if field not in chosen]
     cells = CellTable.concatenate(tables, night.bundle.labels, night.bundle.classifier.attributes)
-    check_preference(cells)
     night.enter(slide_id, State.ANALYSED, work.memory_note)
     return SlideCells(cells, tuple(sorted(done, key=lambda field: field.field_id)), time.monotonic() - started)
-
-
-def check_preference(cells: CellTable) -> None:
-    """Raise SlideRefused(MODEL_OUTPUT) when the classifier prefers no class for any cell: the first would win each."""
-    if len(cells) and len(cells.labels) > 1 and not np.ptp(cells.probabilities, axis=1).any():
-        raise SlideRefused(Reason.MODEL_OUTPUT, "the classifier finds every class as probable as any other")
 
 
 def counted(tables: Sequence[CellTable], taxonomy: Taxonomy) -> int:

@@ -11,9 +11,9 @@ import torch
 
 from marrow_models.analysis import analyse_pixels
 from marrow_models.errors import Reason, SlideRefused
+from marrow_models.model_output import check_output
 from marrow_models.networks.loading import load_networks
 from marrow_models.records import CellTable, Field, Rect
-from tasks.analyse import check_preference
 from tests.unit.cell_models import factories
 from tests.unit.store_house.factories import analysis_record, begin_night, cell_table, slide_record
 from warehouse.connection import open_warehouse
@@ -62,10 +62,10 @@ def test_a_classifier_that_prefers_no_class_is_not_taken_for_the_first_class(tmp
 
     assert len(cells)
     with pytest.raises(SlideRefused) as refused:
-        check_preference(cells)
+        check_output(cells)
     assert refused.value.reason is Reason.MODEL_OUTPUT
-    check_preference(analyse_pixels(factories.slide(1), (WHOLE,), bundle, batch_size=32, tile_px=256))
-    check_preference(CellTable.empty(bundle.labels))
+    check_output(analyse_pixels(factories.slide(1), (WHOLE,), bundle, batch_size=32, tile_px=256))
+    check_output(CellTable.empty(bundle.labels))
 
 
 @pytest.mark.parametrize("fault", ["a cell is missing", "a cell is in no field", "a width below zero"])
