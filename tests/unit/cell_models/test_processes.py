@@ -45,7 +45,7 @@ def train(folder, learner, effort, rank, *, validate=None, stop=None):
 def work(rank, folder):
     torch.set_num_threads(1)
     # Processes that wait for each other in vain fail, and do not hang.
-    wait = timedelta(seconds=60)
+    wait = timedelta(seconds=300)
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=2, timeout=wait
     )
