@@ -26,6 +26,8 @@ from flows.cli_base import (
     stderr,
     stdout,
 )
+from flows.cli_models import models_app
+from flows.cli_query import query
 from flows.cli_train import evaluate, train_app
 from marrow_models.errors import NightFailed, NightStopped, UserError
 
@@ -212,6 +214,8 @@ def _run_parameters(home: Path, inbox: Path | None, models: str | None, cluster:
 
 
 cli_operate.add_to(app)
+app.add_typer(models_app, name="models")
+app.command()(query)
 app.add_typer(train_app, name="train")
 app.command()(evaluate)
 
