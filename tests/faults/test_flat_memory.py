@@ -37,7 +37,7 @@ Measured from slide 4 to 12: 2.4 and 0.1; from slide 10 to 100: 8.8 and 0.3."""
 def workers() -> Iterator[Workers]:
     """One worker process under its nanny, as a night has."""
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         yield Workers.of(client, 300)
