@@ -1,0 +1,51 @@
+"""Collects the figures of all benchmarks of a run: ``results/benchmarks.json``, ``.md``, and plots over sizes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.measure import Figure, as_json, machine
+from tests.benchmarks.report import table_of, worse_than_committed
+
+RESULTS = Path(__file__).parents[2] / "benchmarks"
+"""Not committed; what is committed is ``docs/benchmarks.json``."""
+COMMITTED = Path(__file__).parents[2] / "docs" / "benchmarks.json"
+
+
+@dataclass
+class Results:
+    """The figures of this run, and what was measured over sizes."""
+
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, *figures: Figure) -> None:
+        """Keep ``figures``, print them, and refuse one that is worse than the committed one by more than its noise."""
+        self.figures += figures
+        print()
+        print(table_of(figures))
+        worse = worse_than_committed(figures, COMMITTED)
+        assert not worse, "\n".join(worse)
+
+
+_RESULTS = Results()
+
+
+@pytest.fixture(scope="session")
+def results() -> Iterator[Results]:
+    """Where benchmarks leave their figures."""
+    RESULTS.mkdir(exist_ok=True)
+    yield _RESULTS
+    path = RESULTS / "benchmarks.json"
+    kept = {}
+    if path.exists():
+        kept = {figure["name"]: figure for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]}
+    kept |= {figure["name"]: figure for figure in as_json(_RESULTS.figures)}
+    content = {"machine": machine(), "figures": list(kept.values())}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    figures = [Figure(**{k: v for k, v in figure.items() if k != "reached"}) for figure in kept.values()]
+    (RESULTS / "benchmarks.md").write_text(table_of(figures) + "\n", encoding="utf-8")
