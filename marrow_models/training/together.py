@@ -20,6 +20,9 @@ from marrow_models.training.pictures import KINDS, MarkedPictures
 
 LEAST_SHARE = 0.005
 """A class that is less likely for a box is not guessed."""
+LEAST_SCORE = 0.05
+"""A box of a nucleated cell below this score is not classified, so it is no guess. A detector that listens to everything
+has dozens of them in a picture; each costs as much as a cell and hardly moves a curve that they would only end."""
 
 
 def judge_together(
@@ -34,8 +37,8 @@ def judge_together(
 ) -> BoxFigures:
     """COCO figures over the classes of ``taxonomy``; ``pictures`` are at the finer of the two networks' scales.
 
-    A nucleated box is a guess for each class of the classifier, with the product of score and probability; a box of
-    another kind is one for the class that stands for its kind.
+    A nucleated box from ``LEAST_SCORE`` is a guess for each class of the classifier, with the product of score and
+    probability; a box of another kind is one for the class that stands for its kind.
     """
     names = taxonomy.labels
     place = {name: index for index, name in enumerate(names)}
@@ -79,6 +82,7 @@ def _guessed(
             boxes.append(corners[mine])
             classes.append(np.full(int(mine.sum()), alone[kind]))
             scores.append(found.scores[mine])
+        mine &= found.scores >= LEAST_SCORE
         if kind == KINDS[0] and mine.any():
             x, y = (corners[mine, :2] + corners[mine, 2:]).T * (um_per_px / 2)
             probabilities = classifier.classify(slide, x, y, batch_size=64).probabilities
