@@ -19,7 +19,7 @@ else
 TORCH_REQUIREMENT := torch==$(TORCH_VERSION)
 endif
 
-.PHONY: install demo test test-quick test-slow test-nights test-real chaos lint format types imports check audit bench clean
+.PHONY: install demo test test-quick test-slow test-nights test-real chaos lint format types imports check audit latest bench clean
 
 install: $(STAMP)
 
@@ -75,8 +75,19 @@ audit: install
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,audit]'
 	PYTHON=$(BIN)/python AUDIT=$(BIN) deployments/supply-chain build
 
+# The newest versions that pyproject.toml allows (PyTorch stays as it is), in an environment of its own: run by a weekly
+# job, so that a release which breaks something is seen before a lock is renewed.
+LATEST := .venv-latest
+latest:
+	$(PYTHON) -m venv --clear $(LATEST)
+	$(LATEST)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $(TORCH_REQUIREMENT)
+	$(LATEST)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade --upgrade-strategy eager \
+		--editable '.[dev]' torch==$(TORCH_VERSION)
+	$(LATEST)/bin/python -m pip --disable-pip-version-check list --outdated
+	$(LATEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not nights and not real_data and not chaos"
+
 bench: install
 	$(PYTEST) tests/benchmarks -m benchmark
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LATEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -155,6 +155,24 @@ def test_f60_a_warehouse_of_the_previous_schema_migrates_with_its_rows_after_a_b
     assert len(list_backups(tmp_path)) == 1  # nothing was left to migrate
 
 
+@pytest.mark.parametrize("storage", ["v1.0.0", "v1.4.0"])
+def test_f60_a_warehouse_in_the_storage_of_duckdb_1_migrates_with_its_rows(tmp_path: Path, storage: str) -> None:
+    """The format on disk of that version, as today's DuckDB still writes it when asked."""
+    path = tmp_path / "warehouse" / "marrow.duckdb"
+    path.parent.mkdir()
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS old (STORAGE_VERSION '{storage}')")
+        connection.execute("USE old")
+        migrate(connection, PREVIOUS)
+        connection.execute(ROWS)
+    with open_warehouse(path) as warehouse:
+        assert {table: warehouse.count(table) for table in TABLES} == dict.fromkeys(TABLES, 1)
+        assert warehouse.count("schema_migrations") == len(KNOWN)
+        assert faults(warehouse) == ()
+    (kept,) = list_backups(tmp_path)
+    assert verify(path.with_name("backups") / kept["backup"])["fact_cell"] == 1
+
+
 def test_f60_a_backup_of_the_previous_schema_is_restored_and_migrates(tmp_path: Path) -> None:
     saved = of_previous_schema(tmp_path / "backups" / "marrow-1.duckdb")
     target = tmp_path / "warehouse" / "marrow.duckdb"

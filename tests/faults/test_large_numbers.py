@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import CellTable, Rect
 from marrow_models.slides.inbox import find_slides
 from tests.faults.poison import Batch, fresh_decoder, peak_memory_mb
-from tests.unit.slide_files.sources import picture, write_tiff
+from tests.unit.slide_files.sources import jpeg_of, picture, write_tiff
 from tests.unit.store_house.factories import LABELS, analysis_record, begin_night, slide_record
 from warehouse.connection import open_warehouse
 from warehouse.load import load_slide
@@ -62,6 +63,33 @@ def test_a_slide_whose_pixels_lie_behind_four_gigabytes_is_taken(tmp_path: Path)
     assert "large.tif" in {entry.relative_name for entry in entries}
     ingest_apart(path, (path,), batch.stores / "s", um_per_px=None)
     np.testing.assert_array_equal(Pyramid.open(batch.stores / "s").region(0, Rect(0, 0, 512, 256)), pixels)
+
+
+def test_an_ndpi_slide_whose_directory_and_pixels_lie_behind_four_gigabytes_is_taken(tmp_path: Path) -> None:
+    """F17: offsets of 32 bits whose upper halves follow the directory, as Hamamatsu writes them."""
+    seen, start = picture(512, 256), 5 << 30
+    stream = jpeg_of(seen)
+    values = struct.pack("<3H", 8, 8, 8) + b"\0\0" + struct.pack("<II", 40_000, 1)
+    bits, size = start + len(stream), start + len(stream) + 8
+    tags = [
+        (256, 4, 1, 512), (257, 4, 1, 256), (258, 3, 3, bits), (259, 3, 1, 7), (262, 3, 1, 6), (273, 4, 1, start),
+        (277, 3, 1, 3), (278, 4, 1, 256), (279, 4, 1, len(stream)), (282, 5, 1, size), (283, 5, 1, size),
+        (296, 3, 1, 3), (65420, 4, 1, 1), (65421, 11, 1, int.from_bytes(struct.pack("<f", 20.0), "little")),
+    ]  # fmt: skip
+    low = b"".join(struct.pack("<HHII", code, kind, count, value & 0xFFFFFFFF) for code, kind, count, value in tags)
+    high = b"".join(struct.pack("<I", value >> 32) for *_, value in tags)
+    batch = Batch.at(tmp_path)
+    path = batch.inbox / "large.ndpi"
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<Q", size + 8))
+        file.seek(start)
+        file.write(stream + values + struct.pack("<H", len(tags)) + low + bytes(8) + high)
+    entries, _ = find_slides(batch.inbox, look_apart)
+    assert "large.ndpi" in {entry.relative_name for entry in entries}
+    receipt = ingest_apart(path, (path,), batch.stores / "s", um_per_px=None)
+    assert receipt.um_per_px == pytest.approx(0.25)
+    decoded = imagecodecs.jpeg8_decode(stream)
+    np.testing.assert_array_equal(Pyramid.open(batch.stores / "s").region(0, Rect(0, 0, 512, 256)), decoded)
 
 
 @pytest.mark.slow
