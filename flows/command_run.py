@@ -9,9 +9,10 @@ from flows.cluster import check_spec
 from flows.progress import show_progress
 from flows.settings import load_settings, prepare_prefect
 from marrow_models.bundle_lookup import find_bundle
-from marrow_models.errors import UserError
+from marrow_models.errors import NightFailed, UserError
 from tasks.home import Home
 from tasks.plan import manifest_path
+from tasks.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Cons
     manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    prepare_prefect(home)
+    _make_ready(plan)
     from flows.nightly import nightly
 
     return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
@@ -40,8 +41,7 @@ def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Cons
 
 def run_publish(home: Path, *, err: Console) -> NightResult:
     """Run the flow ``publish``."""
-    load_settings(home=home)
-    prepare_prefect(home)
+    _make_ready(load_settings(home=home))
     from flows.nightly import publish
 
     return _watch(lambda: publish(home=home, return_state=True), err)
@@ -55,7 +55,7 @@ def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err:
         manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    prepare_prefect(home)
+    _make_ready(plan)
     from flows.nightly import retry
 
     return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
@@ -94,11 +94,28 @@ def _inbox(plan: NightPlan) -> Path:
     return plan.inbox
 
 
+def _make_ready(plan: NightPlan) -> None:
+    """Folders and settings of the orchestrator, whose database needs room on its disk before it starts."""
+    prepare_prefect(plan.home)
+    check_room(Home(plan.home.absolute()).create(), plan.least_free_bytes)
+
+
 def _watch(start: Callable[[], Any], err: Console) -> NightResult:
-    """Run a flow with progress on ``err``; its own errors are raised as they are."""
-    with show_progress(err):
-        state = start()
-    outcome = state.result(raise_on_failure=False)
+    """Run a flow with progress on ``err``; its own errors are raised as they are.
+
+    Raises :class:`NightFailed` when the orchestrator's server fails: our ledger does not depend on it.
+    """
+    from httpx import HTTPError
+
+    try:
+        with show_progress(err):
+            state = start()
+        outcome = state.result(raise_on_failure=False)
+    except HTTPError as error:
+        raise NightFailed(
+            f"the Prefect server does not answer as it should ({type(error).__name__}). Look after it, or after the "
+            "disk of HOME/prefect; then run again. What was acknowledged is safe."
+        ) from error
     if isinstance(outcome, BaseException):
         raise outcome
     result: NightResult = outcome

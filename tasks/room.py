@@ -32,7 +32,9 @@ def check_room(home: Home, least_free_bytes: int) -> int:
 
 
 def _folders(home: Home) -> dict[str, Path]:
-    return {
+    # The embedded orchestrator has its database there; a server elsewhere looks after its own disk.
+    own_server = {"prefect": home.prefect} if home.prefect.is_dir() else {}
+    return own_server | {
         "slides": home.slides,
         "warehouse": home.warehouse.parent,
         "work": home.work,

@@ -21,8 +21,8 @@ from marrow_models.training.pictures import KINDS, MarkedPictures
 LEAST_SHARE = 0.005
 """A class that is less likely for a box is not guessed."""
 LEAST_SCORE = 0.05
-"""A box of a nucleated cell below this score is not classified, so it is no guess. A detector that listens to everything
-has dozens of them in a picture; each costs as much as a cell and hardly moves a curve that they would only end."""
+"""A box of a nucleated cell below this score is not classified, so it is no guess. A detector that listens to
+everything has dozens of them in a picture; each costs as much as a cell and only lengthens the end of a curve."""
 
 
 def judge_together(

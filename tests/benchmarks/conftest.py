@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,7 @@ class Results:
     def add(self, *figures: Figure) -> None:
         """Keep ``figures``, print them, and refuse one that is worse than the committed one by more than its noise."""
         self.figures += figures
-        print()
-        print(table_of(figures))
+        sys.stdout.write(f"\n{table_of(figures)}\n")
         worse = worse_than_committed(figures, COMMITTED)
         assert not worse, "\n".join(worse)
 

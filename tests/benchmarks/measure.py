@@ -55,7 +55,12 @@ def run(job: Job) -> Cost:
         job.out.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.benchmarks.job", job.function, json.dumps(dict(job.arguments))]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | dict(job.environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | dict(job.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     peak = _Peak(process.pid)
     try:

@@ -47,7 +47,9 @@ def worse_than_committed(figures: Sequence[Figure], committed: Path) -> list[str
     return worse
 
 
-def plot_growth(path: Path, title: str, sizes: Sequence[float], size_unit: str, curves: Mapping[str, Sequence[float]]) -> None:
+def plot_growth(
+    path: Path, title: str, sizes: Sequence[float], size_unit: str, curves: Mapping[str, Sequence[float]]
+) -> None:
     """Curves over sizes, both axes logarithmic, with a straight line through the first point of each for the eye."""
     import matplotlib as mpl
 
