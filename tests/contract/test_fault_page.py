@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-PAGES = ("faults.md", "faults_data.md")
+PAGES = ("faults.md", "faults_data.md", "crash_safety.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_the_page_names_is_there(page: str) -> None:
     names = re.findall(r"`([^`]*)::([^`]*)`", _page(page))
-    assert len(names) > 20
+    assert len(names) >= 10
     file, missing = "", []
     for named, test in names:
         file = file if named == "..." else named
