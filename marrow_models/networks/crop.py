@@ -50,5 +50,5 @@ class CropNet(nn.Module):
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """Scores before the softmax, (N, outputs) for each head. ``crops`` is (N, 3, H, W), H and W multiples of 16."""
         # The mean is rounded to whole steps again, so that the heads' sums are exact too.
-        features = self.pooled(self.stages(self.stem(crops)).mean(dim=(2, 3)))
+        features = self.pooled(self.stages(self.stem(crops)).float().mean(dim=(2, 3)))
         return {name: head(features) for name, head in self.heads.items()}

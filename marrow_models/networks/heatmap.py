@@ -62,7 +62,7 @@ class HeatmapNet(nn.Module):
         """
         fine = self.fine(self.stem(image))
         context = functional.interpolate(self.lateral(self.coarse(fine)), scale_factor=2.0, mode="nearest")
-        features = self.trunk(self.merge(self.join((fine + context) / 2)))
+        features = self.trunk(self.merge(self.join((fine.float() + context) / 2)))
         return self.centre(features), self.box(features)
 
 

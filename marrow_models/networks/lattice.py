@@ -135,7 +135,7 @@ def check_exact(network: nn.Module) -> None:
                 raise BundleError(f"The layer {name} has no bias; the weights were not written by Marrow.")
             weight = module.weight.detach().double().flatten(1)
             bias = module.bias.detach().double()
-            unit = torch.minimum(_lowest_bit(weight).amin(dim=1), _lowest_bit(bias))
+            unit = torch.minimum(lowest_bit(weight).amin(dim=1), lowest_bit(bias))
             if bool((_largest_sum(weight, bias) > EXACT_LIMIT * unit).any()):
                 raise BundleError(
                     f"The sums of the layer {name} would be rounded, so results would depend on the tiles. "
@@ -157,7 +157,7 @@ def _rounded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / unit.view(shape)).round() * unit.view(shape), (bias / unit).round() * unit
 
 
-def _lowest_bit(values: Tensor) -> Tensor:
+def lowest_bit(values: Tensor) -> Tensor:
     """The largest power of two that divides each value; infinite for zero."""
     mantissa, exponent = torch.frexp(values)
     whole = (mantissa * 2.0**53).to(torch.int64)

@@ -15,6 +15,7 @@ from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.detection import Detector
 from marrow_models.errors import BundleError
 from marrow_models.networks.crop import CropNet
+from marrow_models.networks.digits import fast_where_equal
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import check_exact, folded_structure
 from marrow_models.networks.lite import LiteCrops
@@ -54,6 +55,8 @@ def _load(path: str, digest: str, device: str) -> tuple[Detector, Classifier]:
     detector = _network(bundle, "detector", DETECTOR, DETECTORS)
     classifier = _network(bundle, "classifier", CLASSIFIER, CLASSIFIERS)
     _check_outputs(bundle, detector, classifier)
+    if device == "cpu":
+        detector, classifier = fast_where_equal(detector), fast_where_equal(classifier)
     return Detector(detector, bundle.detector, device), Classifier(classifier, bundle.classifier, device)
 
 
