@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from marrow_models.ahead import made_ahead
 from marrow_models.detection import PixelSource
 from marrow_models.errors import BundleError, Reason, SlideRefused
 from marrow_models.model_settings import ClassifierSettings
@@ -50,10 +51,11 @@ class Classifier:
         BundleError when the network's outputs are not those that the settings name; SlideRefused(MODEL_OUTPUT) when
         they are no numbers.
         """
-        parts = [
-            self.tell(self._crops(source, x_um[start : start + batch_size], y_um[start : start + batch_size]))
-            for start in range(0, len(x_um), batch_size)
-        ]
+
+        def crops(start: int) -> NDArray[np.uint8]:
+            return self._crops(source, x_um[start : start + batch_size], y_um[start : start + batch_size])
+
+        parts = [self.tell(read) for _, read in made_ahead(crops, range(0, len(x_um), batch_size))]
         settings = self.settings
         return Told(
             _joined(parts, CLASS_HEAD, len(settings.labels)),

@@ -45,10 +45,15 @@ def resampled(read: Callable[[Rect], NDArray[np.uint8]], ratio: float, rect: Rec
             continue
         rows = _Taps.of(rect.y + top, height, step)
         source = Rect(columns.first * box, rows.first * box, columns.count * box, rows.count * box)
-        boxes = _box_average(read(source), box)
-        if step != 1.0:
-            boxes = columns.blend(rows.blend(boxes, axis=0), axis=1)
-        out[top : top + rows.length] = np.rint(boxes[: rows.length, : rect.width]).astype(np.uint8)
+        pixels = read(source)
+        for start in range(0, height, _CACHED_ROWS):
+            few = _Taps.of(rect.y + top + start, min(_CACHED_ROWS, height - start), step)
+            skipped = (few.first - rows.first) * box
+            boxes = _box_average(pixels[skipped : skipped + few.count * box], box)
+            if step != 1.0:
+                boxes = columns.blend(few.blend(boxes, axis=0), axis=1)
+            place = out[top + start : top + start + few.length]
+            np.rint(boxes[: few.length, : rect.width], out=place, casting="unsafe")
     return out
 
 
