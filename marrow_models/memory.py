@@ -75,9 +75,9 @@ def _kind(error: MemoryError | RuntimeError, device: str) -> Reason | None:
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of one layer for the next one; whether the allocator takes such orders.
 
-    The C library of Linux gives a freed block of some size back to the system at once, and Dask sets its workers to do
-    so for almost any. A network frees and takes tens of megabytes a layer, and each page is then cleared again: that was
-    more than half of a worker's time.
+    The C library of Linux gives a freed block of some size back to the system at once, and Dask sets its workers to
+    do so for almost any. A network frees and takes tens of megabytes a layer, and each page is then cleared again: that
+    was more than half of a worker's time.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -85,4 +85,4 @@ def keep_freed_memory() -> bool:
         return False
     # One heap for all threads: those of the other threads are given back whatever is asked for.
     orders = {_M_MMAP_THRESHOLD: _NEVER_MAPPED, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1}
-    return all([mallopt(name, value) for name, value in orders.items()])
+    return all(mallopt(name, value) for name, value in orders.items())

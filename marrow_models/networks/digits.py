@@ -2,8 +2,8 @@
 
 Activations are whole steps from 0 to 255, and each weight is a whole multiple of a unit of its channel
 (:mod:`marrow_models.networks.lattice`). Such a multiple is written with two digits of base 256, from -128 to 127. A
-convolution is then two of eight-bit numbers with sums of 32 bits, which the CPU does many at a time (AVX-512 VNNI, AMX),
-and one addition. All of it is exact, so it is what the float32 network says, whatever the machine.
+convolution is then two of eight-bit numbers with sums of 32 bits, which the CPU does many at a time (AVX-512 VNNI,
+AMX), and one addition. All of it is exact, so it is what the float32 network says, whatever the machine.
 
 oneDNN does the sums, by the operators that PyTorch's own quantised networks use. A CPU without such instructions would
 saturate on the way; there, and wherever the two networks were seen to differ, the float32 network stays.
@@ -45,19 +45,24 @@ class DigitConv(nn.Module):
             list(convolution.dilation),
             convolution.groups,
         )
+        # Where all weights fit into one digit, there is one convolution and nothing to add.
+        self.digits = 2 if bool(high.any()) else 1
+        weight, scales, biases = [high, low], [unit * BASE, unit], [torch.zeros_like(bias), bias]
         # Plain attributes: a packed tensor is in oneDNN's own layout, and no state to be saved or moved.
-        self._scales = torch.cat([unit * BASE, unit])
-        self._zeros = torch.zeros(2 * self.outputs, dtype=torch.int32)
-        self._bias = torch.cat([torch.zeros_like(bias), bias])
-        self._packed = torch.ops.onednn.qconv_prepack(torch.cat([high, low]), self._scales, 1.0, 0, *self._place)
+        self._scales = torch.cat(scales[-self.digits :])
+        self._zeros = torch.zeros(self.digits * self.outputs, dtype=torch.int32)
+        self._bias = torch.cat(biases[-self.digits :])
+        self._packed = torch.ops.onednn.qconv_prepack(
+            torch.cat(weight[-self.digits :]), self._scales, 1.0, 0, *self._place
+        )
 
     def forward(self, steps: Tensor) -> Tensor:
         """Exact sums (N, outputs, h, w) of ``steps`` (N, inputs, H, W), uint8."""
-        both = torch.ops.onednn.qconv2d_pointwise(
+        sums: Tensor = torch.ops.onednn.qconv2d_pointwise(
             steps, 1.0, 0, self._packed, self._scales, self._zeros, self._bias, *self._place,
             1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
-        return cast("Tensor", both[:, : self.outputs] + both[:, self.outputs :])
+        return sums if self.digits == 1 else sums[:, : self.outputs] + sums[:, self.outputs :]
 
 
 class ByteReLU(nn.Module):
@@ -103,7 +108,7 @@ def fast_where_equal(network: Network, picture_px: int = PROOF_PX) -> Network:
     Both are asked about pictures of ``picture_px``, random ones and the brightest. Equality is proved by the sums; this
     is for a library that does them another way than it promises.
     """
-    if not _has_instructions():
+    if not has_instructions():
         return network
     draw = torch.Generator().manual_seed(picture_px)
     pictures = torch.randint(0, 256, (3, 3, picture_px, picture_px), generator=draw).float()
@@ -131,9 +136,9 @@ def in_digits(network: Network) -> Network:
     return fast.eval().requires_grad_(requires_grad=False)
 
 
-def _has_instructions() -> bool:
+def has_instructions() -> bool:
     """Eight-bit products with sums of 32 bits. Older instructions saturate at 16 bits, which is not exact."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_vnni") or capabilities.get("amx_int8")) and hasattr(torch.ops, "onednn")
 
 

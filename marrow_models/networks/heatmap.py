@@ -92,6 +92,4 @@ def residual_stage(inputs: int, outputs: int, blocks: int, parts: Parts = MONAI)
     """Residual blocks, the first one halving the resolution."""
     shortcut = parts.convolution(inputs, outputs, size=1, stride=2, relu=False)
     first = parts.residual_block(inputs, outputs, stride=2, shortcut=shortcut)
-    return nn.Sequential(
-        first, *(parts.residual_block(outputs, outputs, shortcut=None) for _ in range(blocks - 1))
-    )
+    return nn.Sequential(first, *(parts.residual_block(outputs, outputs, shortcut=None) for _ in range(blocks - 1)))

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 class Parts(Protocol):
     """Makes the parts of a network."""
 
-    def convolution(
-        self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True
-    ) -> nn.Module:
+    def convolution(self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True) -> nn.Module:
         """A convolution that keeps the size (divided by ``stride``), normalised, and with a ReLU or without."""
         ...
 
@@ -30,9 +28,7 @@ class Parts(Protocol):
 class Monai:
     """MONAI's own blocks."""
 
-    def convolution(
-        self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True
-    ) -> nn.Module:
+    def convolution(self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True) -> nn.Module:
         """MONAI's ``Convolution``."""
         from monai.networks.blocks.convolutions import Convolution
 
@@ -58,9 +54,7 @@ class Monai:
 class Plain:
     """The same without MONAI."""
 
-    def convolution(
-        self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True
-    ) -> nn.Module:
+    def convolution(self, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bool = True) -> nn.Module:
         """As :meth:`Monai.convolution`."""
         after: OrderedDict[str, nn.Module] = OrderedDict(N=nn.BatchNorm2d(outputs))
         if relu:
