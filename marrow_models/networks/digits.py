@@ -18,12 +18,14 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from marrow_models.networks.lattice import LatticeLinear, LatticeReLU, lowest_bit
+from marrow_models.networks.lattice import TOP, LatticeLinear, LatticeReLU, lowest_bit
 
 _log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=nn.Module)
 
 BASE = 256
+ROUNDING = 1.5 * 2.0**23
+"""Added to a float32 it leaves the nearest whole number, half to even, in the lowest bits: the fastest way to bytes."""
 LOWEST_DIGIT, HIGHEST_DIGIT = -128, 127
 LEAST_INPUTS = 8
 """A convolution of fewer channels (that of the pictures) is faster in float32."""
@@ -64,13 +66,17 @@ class DigitConv(nn.Module):
         )  # fmt: skip
         return sums if self.digits == 1 else sums[:, : self.outputs] + sums[:, self.outputs :]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> DigitConv:
+        """Itself: nothing in it is ever altered, and packed weights cannot be copied."""
+        return self
+
 
 class ByteReLU(nn.Module):
     """:class:`LatticeReLU` whose values, whole steps, are given as bytes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounded and cut values as uint8; ``x`` is overwritten."""
-        return x.round_().clamp_(0, 255).to(torch.uint8)
+        return x.clamp_(0, TOP).add_(ROUNDING).view(torch.int32).to(torch.uint8)
 
 
 class FloatLayer(nn.Module):

@@ -46,8 +46,9 @@ def analyse_group(store: str, bundle: str, group: tuple[Field, ...]) -> int:
 
 def analysis(groups: Groups, store: str, bundle: str, cells: int) -> dict[str, float]:
     """Store on disk to cells, in a process whose networks are loaded."""
+    before = time.thread_time()
     found = sum(analyse_group(store, bundle, group) for group in groups)
-    return {"cells": found, "private_mb": peak_private_mb()}
+    return {"cells": found, "thread_s": time.thread_time() - before, "private_mb": peak_private_mb()}
 
 
 def _ready(store: str, bundle: str, cells: int) -> Groups:
@@ -72,10 +73,11 @@ Seen = list[tuple[torch.nn.Module, torch.Tensor]]
 
 def bare_networks(seen: Seen, store: str, bundle: str, cells: int) -> dict[str, float]:
     """The same networks on the same pixels, which are in memory."""
+    before = time.thread_time()
     with torch.inference_mode():
         for network, pixels in seen:
             network(pixels)
-    return {"calls": len(seen)}
+    return {"calls": len(seen), "thread_s": time.thread_time() - before}
 
 
 def _seen(store: str, bundle: str, cells: int) -> Seen:

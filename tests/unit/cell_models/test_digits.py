@@ -9,8 +9,8 @@ from marrow_models.classification import Classifier
 from marrow_models.detection import Detector
 from marrow_models.networks import digits
 from marrow_models.networks.crop import CropNet
-from marrow_models.networks.digits import DigitConv, digits_of, fast_where_equal, in_digits
-from marrow_models.networks.lattice import fold
+from marrow_models.networks.digits import ByteReLU, DigitConv, digits_of, fast_where_equal, in_digits
+from marrow_models.networks.lattice import LatticeReLU, fold
 from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.loading import load_networks
 from marrow_models.networks.residual import ResNet50Crops
@@ -92,6 +92,14 @@ def test_one_digit_or_two(largest):
     assert fast.digits == (1 if largest == 127 else 2)
     with torch.inference_mode():
         assert torch.equal(fast(steps), layer(steps.float()))
+
+
+def test_bytes_are_rounded_half_to_even_and_cut():
+    halves = torch.arange(-600, 1200) / 2
+    near = torch.cat([torch.nextafter(halves, torch.tensor(side)) for side in (-1e9, 1e9)])
+    values = torch.cat([halves, near, torch.tensor([-1e30, 1e30, -0.0])])
+    assert torch.equal(ByteReLU()(values.clone()).float(), LatticeReLU(1)(values.clone().requires_grad_()).detach())
+    assert torch.equal(ByteReLU()(values.clone()).float(), values.round().clamp(0, 255))
 
 
 def test_digits_are_the_weights():
