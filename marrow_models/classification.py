@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from marrow_models.ahead import made_ahead
 from marrow_models.detection import PixelSource
 from marrow_models.errors import BundleError, Reason, SlideRefused
 from marrow_models.model_settings import ClassifierSettings
@@ -20,6 +21,8 @@ VIEWS = 8
 """Ways to lay a square crop down: as it is, mirrored, upside down, both, and the same of its transpose."""
 CLASS_HEAD = "cell_class"
 PROBABILITY_DECIMALS = 6
+CACHED_PX = 1 << 17
+"""Pixels of crops that a CPU classifies at a time: what lies between the layers then stays in its cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,11 @@ class Classifier:
         BundleError when the network's outputs are not those that the settings name; SlideRefused(MODEL_OUTPUT) when
         they are no numbers.
         """
-        parts = [
-            self.tell(self._crops(source, x_um[start : start + batch_size], y_um[start : start + batch_size]))
-            for start in range(0, len(x_um), batch_size)
-        ]
+
+        def crops(start: int) -> NDArray[np.uint8]:
+            return self._crops(source, x_um[start : start + batch_size], y_um[start : start + batch_size])
+
+        parts = [self.tell(read) for _, read in made_ahead(crops, range(0, len(x_um), batch_size))]
         settings = self.settings
         return Told(
             _joined(parts, CLASS_HEAD, len(settings.labels)),
@@ -73,6 +77,11 @@ class Classifier:
 
     def tell(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Head to probabilities (N, outputs) of ``crops`` (N, crop_px, crop_px, 3)."""
+        step = len(crops) if self.device != "cpu" else max(1, CACHED_PX // max(1, self.settings.crop_px**2))
+        parts = [self._told(crops[start : start + step]) for start in range(0, len(crops), step)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def _told(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         batch = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device)
         totals: dict[str, NDArray[np.float64]] = {}
         for view in range(self.settings.views):

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from marrow_models.ahead import made_ahead
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.model_settings import DetectorSettings
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, TOTAL_STRIDE_PX, HeatmapNet
@@ -100,10 +101,11 @@ class Detector:
     def detect(self, source: PixelSource, region: Rect, *, tile_px: int, shift_px: int = 0) -> Detections:
         """The objects whose centre lies in ``region`` (detector's lattice)."""
         tiles = tiles_of(region, tile_px, halo_px=self.halo_px, stride_px=TOTAL_STRIDE_PX, shift_px=shift_px)
-        return Detections.concatenate([self._tile(source, tile) for tile in tiles])
+        read = made_ahead(lambda tile: source.scaled_region(self.settings.um_per_px, tile.read), tiles)
+        return Detections.concatenate([self._tile(tile, pixels) for tile, pixels in read])
 
-    def _tile(self, source: PixelSource, tile: Tile) -> Detections:
-        centre, box = self._maps(source.scaled_region(self.settings.um_per_px, tile.read))
+    def _tile(self, tile: Tile, pixels: NDArray[np.uint8]) -> Detections:
+        centre, box = self._maps(pixels)
         found = self._peaks(centre, box, tile.read)
         found = found.take(_inside(found, tile.core.expanded(self._duplicate_px)))
         return found.take(_inside(found, tile.core) & ~duplicates(found, self._duplicate_px))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -13,6 +15,10 @@ from marrow_models.tiling import LEAST_TILE_PX
 
 _RAM_TEXTS = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory")
 _GPU_TEXTS = ("CUDA error", "CUDA driver", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "NVML")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+"""Names of parameters in malloc.h of glibc."""
+_NEVER_MAPPED = 1 << 30
+_KEPT_BYTES = 256 << 20
 T = TypeVar("T")
 
 
@@ -63,3 +69,20 @@ def _kind(error: MemoryError | RuntimeError, device: str) -> Reason | None:
     if any(part in text for part in _RAM_TEXTS):
         return Reason.OOM
     return Reason.GPU if device != "cpu" and any(part in text for part in _GPU_TEXTS) else None
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory of one layer for the next one; whether the allocator takes such orders.
+
+    The C library of Linux gives a freed block of some size back to the system at once, and Dask sets its workers to
+    do so for almost any. A network frees and takes tens of megabytes a layer, and each page is then cleared again: that
+    was more than half of a worker's time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another system or C library
+        return False
+    # One heap for all threads: those of the other threads are given back whatever is asked for.
+    orders = {_M_MMAP_THRESHOLD: _NEVER_MAPPED, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1}
+    return all(mallopt(name, value) for name, value in orders.items())

@@ -96,13 +96,22 @@ def folded_structure(network: Network) -> Network:
     """A copy of ``network`` as :func:`fold` leaves it: no normalisation, a bias everywhere, steps as unit."""
     structure = copy.deepcopy(network).eval()
     for parent_name, convolution, norm in _convolutions_with_norm(structure):
-        fused = fusion.fuse_conv_bn_eval(convolution, norm)
+        fused = _fused(convolution, norm)
         _replace(structure, parent_name[0], fused)
         _replace(structure, parent_name[1], nn.Identity())
     for module in structure.modules():
         if isinstance(module, LatticeReLU):
             module.steps_per_unit, module.rounds = 1, True
     return structure.requires_grad_(requires_grad=False)
+
+
+def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Both in one layer; on the meta device its shapes only, for whose values PyTorch would import its compiler."""
+    if not convolution.weight.is_meta:
+        fused: nn.Conv2d = fusion.fuse_conv_bn_eval(convolution, norm)
+        return fused
+    convolution.bias = nn.Parameter(torch.empty(convolution.out_channels, device="meta"))
+    return convolution
 
 
 def fold(network: Network) -> Network:
@@ -135,7 +144,7 @@ def check_exact(network: nn.Module) -> None:
                 raise BundleError(f"The layer {name} has no bias; the weights were not written by Marrow.")
             weight = module.weight.detach().double().flatten(1)
             bias = module.bias.detach().double()
-            unit = torch.minimum(_lowest_bit(weight).amin(dim=1), _lowest_bit(bias))
+            unit = torch.minimum(lowest_bit(weight).amin(dim=1), lowest_bit(bias))
             if bool((_largest_sum(weight, bias) > EXACT_LIMIT * unit).any()):
                 raise BundleError(
                     f"The sums of the layer {name} would be rounded, so results would depend on the tiles. "
@@ -157,7 +166,7 @@ def _rounded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / unit.view(shape)).round() * unit.view(shape), (bias / unit).round() * unit
 
 
-def _lowest_bit(values: Tensor) -> Tensor:
+def lowest_bit(values: Tensor) -> Tensor:
     """The largest power of two that divides each value; infinite for zero."""
     mantissa, exponent = torch.frexp(values)
     whole = (mantissa * 2.0**53).to(torch.int64)

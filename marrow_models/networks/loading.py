@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -14,19 +15,20 @@ from marrow_models.bundle import CLASSIFIER, DETECTOR, INFERENCE, Bundle, load_b
 from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.detection import Detector
 from marrow_models.errors import BundleError
-from marrow_models.networks.crop import CropNet
+from marrow_models.networks.digits import fast_where_equal
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import check_exact, folded_structure
-from marrow_models.networks.lite import LiteCrops
-from marrow_models.networks.residual import ResNet50Crops
+from marrow_models.networks.parts import PLAIN
 
-DETECTORS: dict[str, type[nn.Module]] = {"marrow_models.networks.heatmap.HeatmapNet": HeatmapNet}
-CLASSIFIERS: dict[str, type[nn.Module]] = {
-    "marrow_models.networks.crop.CropNet": CropNet,
-    "marrow_models.networks.lite.LiteCrops": LiteCrops,
-    "marrow_models.networks.residual.ResNet50Crops": ResNet50Crops,
+DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "marrow_models.networks.heatmap.HeatmapNet": ("marrow_models.networks.heatmap", {"parts": PLAIN})
 }
-"""What ``_target_`` in a bundle may name."""
+CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "marrow_models.networks.crop.CropNet": ("marrow_models.networks.crop", {"parts": PLAIN}),
+    "marrow_models.networks.lite.LiteCrops": ("marrow_models.networks.lite", {}),
+    "marrow_models.networks.residual.ResNet50Crops": ("marrow_models.networks.residual", {}),
+}
+"""What ``_target_`` in a bundle may name: its module, imported when it is named, and arguments of our own."""
 LARGEST_HEADER_BYTES = 1 << 20
 LARGEST_ARGUMENT = 4096
 """No network of ours has so many channels, blocks or classes; a definition that asks for billions never ends."""
@@ -54,20 +56,24 @@ def _load(path: str, digest: str, device: str) -> tuple[Detector, Classifier]:
     detector = _network(bundle, "detector", DETECTOR, DETECTORS)
     classifier = _network(bundle, "classifier", CLASSIFIER, CLASSIFIERS)
     _check_outputs(bundle, detector, classifier)
+    if device == "cpu":
+        detector, classifier = fast_where_equal(detector), fast_where_equal(classifier)
     return Detector(detector, bundle.detector, device), Classifier(classifier, bundle.classifier, device)
 
 
-def _network(bundle: Bundle, role: str, weights: str, known: dict[str, type[nn.Module]]) -> Any:
+def _network(bundle: Bundle, role: str, weights: str, known: dict[str, tuple[str, dict[str, Any]]]) -> Any:
     definition = bundle.networks.get(role)
     arguments = dict(definition) if isinstance(definition, dict) else {}
     target = arguments.pop("_target_", None)
     if not isinstance(target, str) or target not in known or not _plain(arguments):
         raise BundleError(f"Bundle {bundle.name}: {role} in {INFERENCE} is no network that Marrow makes ({target!r}).")
     tensors = _tensors(bundle, weights)
+    module, own = known[target]
+    make = getattr(import_module(module), target.rpartition(".")[2])
     try:
         with torch.device("meta"):  # no memory yet: a definition may ask for more than the machine has
-            _check_fit(bundle, weights, tensors, folded_structure(known[target](**arguments)))
-        network = folded_structure(known[target](**arguments))
+            _check_fit(bundle, weights, tensors, folded_structure(make(**arguments, **own)))
+        network = folded_structure(make(**arguments, **own))
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise BundleError(f"Bundle {bundle.name}: {role} in {INFERENCE} cannot be made ({error}).") from None
     network.load_state_dict(tensors)

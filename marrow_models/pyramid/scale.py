@@ -19,6 +19,7 @@ _WHOLE_TOLERANCE = 1e-6
 """0.3 / 0.1 is 2.9999999999999996: such a ratio is meant to be whole."""
 _BAND_BYTES = 32 << 20
 """Source pixels held at one time."""
+_CACHED_ROWS = 32
 
 
 def resampled(read: Callable[[Rect], NDArray[np.uint8]], ratio: float, rect: Rect) -> NDArray[np.uint8]:
@@ -32,15 +33,27 @@ def resampled(read: Callable[[Rect], NDArray[np.uint8]], ratio: float, rect: Rec
     box = max(1, math.floor(ratio))
     step = ratio / box
     columns = _Taps.of(rect.x, rect.width, step)
+    if step == 1.0 and box == 1:
+        return read(rect)
     out = np.empty((rect.height, rect.width, 3), np.uint8)
     band = max(1, int(_BAND_BYTES // max(1.0, 3 * ratio * ratio * rect.width)))
     for top in range(0, rect.height, band):
-        rows = _Taps.of(rect.y + top, min(band, rect.height - top), step)
+        height = min(band, rect.height - top)
+        if step == 1.0 and box == 2:
+            twice = Rect(2 * rect.x, 2 * (rect.y + top), 2 * rect.width, 2 * height)
+            halve(read(twice), out[top : top + height])
+            continue
+        rows = _Taps.of(rect.y + top, height, step)
         source = Rect(columns.first * box, rows.first * box, columns.count * box, rows.count * box)
-        boxes = _box_average(read(source), box)
-        if step != 1.0:
-            boxes = columns.blend(rows.blend(boxes, axis=0), axis=1)
-        out[top : top + rows.length] = np.rint(boxes[: rows.length, : rect.width]).astype(np.uint8)
+        pixels = read(source)
+        for start in range(0, height, _CACHED_ROWS):
+            few = _Taps.of(rect.y + top + start, min(_CACHED_ROWS, height - start), step)
+            skipped = (few.first - rows.first) * box
+            boxes = _box_average(pixels[skipped : skipped + few.count * box], box)
+            if step != 1.0:
+                boxes = columns.blend(few.blend(boxes, axis=0), axis=1)
+            place = out[top + start : top + start + few.length]
+            np.rint(boxes[: few.length, : rect.width], out=place, casting="unsafe")
     return out
 
 
@@ -79,6 +92,23 @@ def _box_average(pixels: NDArray[np.uint8], box: int) -> NDArray[np.float32]:
     for offset in range(box):
         sums += rows[:, offset::box]
     return sums.astype(np.float32) / np.float32(box * box)
+
+
+def halve(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Write the means of 2 x 2 ``pixels`` (2h, 2w, 3), half to even, into ``out`` (h, w, 3).
+
+    What the float32 path gives, in whole numbers and a quarter of its time; a few rows at a time stay in the cache.
+    """
+    height, width = out.shape[:2]
+    for top in range(0, height, _CACHED_ROWS):
+        part = pixels[2 * top : 2 * (top + _CACHED_ROWS)]
+        pairs = np.add(part[0::2], part[1::2], dtype=np.uint16).reshape(len(part) // 2, width, 6)
+        sums = np.empty((len(pairs), width, 3), np.uint16)
+        for channel in range(3):
+            np.add(pairs[..., channel], pairs[..., channel + 3], out=sums[..., channel])
+        # Half to even: 4q + 2 stays q where q is even, so the last bit of the quotient decides.
+        sums += 1 + ((sums >> 2) & 1)
+        out[top : top + _CACHED_ROWS] = sums >> 2
 
 
 def _snapped(ratio: float) -> float:

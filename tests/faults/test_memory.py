@@ -1,5 +1,6 @@
 """F49, F50: too little memory makes the pieces smaller, never the result different."""
 
+import os
 import subprocess
 import sys
 
@@ -147,3 +148,29 @@ def test_the_allocator_of_the_host_is_understood_when_it_says_no():
     reached, right = done.stdout.split()
     assert right == "True"
     assert 1 <= int(reached) <= 4  # 128 MiB each, in half a GiB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="an order to the C library of Linux")
+def test_a_worker_keeps_the_memory_of_one_layer_for_the_next():
+    """Dask asks for the contrary; each page was cleared again and again."""
+    code = (
+        "import resource, numpy as np; from marrow_models.memory import keep_freed_memory;"
+        "import sys; kept = keep_freed_memory() if sys.argv[1] == 'kept' else None;"
+        "layer = lambda: np.ones(12 << 20, np.uint8); layer();"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; any(layer() is None for _ in range(50));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, kept)"
+    )
+    faults = {}
+    for how in ("given back", "kept"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, how],
+            env=os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        faults[how], said = done.stdout.split()
+        if said == "False":
+            pytest.skip("a C library that takes no orders")
+    assert int(faults["kept"]) < 0.1 * int(faults["given back"])

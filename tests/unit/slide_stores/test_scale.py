@@ -103,3 +103,33 @@ def test_outside_of_the_slide_there_is_white_glass() -> None:
 @pytest.mark.parametrize("rect", [Rect(0, 0, 0, 5), Rect(0, 0, 5, 0), Rect(3, 3, 0, 0)])
 def test_an_empty_request_is_an_empty_picture(rect: Rect) -> None:
     assert resampled(reader(SOURCE), 1.5, rect).shape == (rect.height, rect.width, 3)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_halving_in_whole_numbers_is_the_mean_of_four_half_to_even(seed: int, height: int, width: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (2 * height, 2 * width, 3), dtype=np.uint8)
+    out = np.empty((height, width, 3), np.uint8)
+    scale.halve(pixels, out)
+    means = pixels.astype(np.float64).reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_array_equal(out, np.rint(means))
+
+
+def test_every_sum_of_four_is_rounded_half_to_even() -> None:
+    total = np.arange(4 * 255 + 1)
+    parts = np.stack([(total + n) // 4 for n in range(4)])
+    pixels = np.repeat(parts.reshape(2, 2, -1).transpose(0, 2, 1).reshape(2, -1, 1), 3, axis=2).astype(np.uint8)
+    out = np.empty((1, len(total), 3), np.uint8)
+    scale.halve(pixels, out)
+    np.testing.assert_array_equal(out[0, :, 0], np.rint(total / 4))
+
+
+@given(rects, ratios)
+@settings(max_examples=40, deadline=None)
+def test_the_few_rows_at_a_time_do_not_show(rect: Rect, ratio: float) -> None:
+    whole = resampled(reader(SOURCE), ratio, rect)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scale, "_CACHED_ROWS", 1000)
+        np.testing.assert_array_equal(resampled(reader(SOURCE), ratio, rect), whole)
+        patch.setattr(scale, "_CACHED_ROWS", 3)
+        np.testing.assert_array_equal(resampled(reader(SOURCE), ratio, rect), whole)

@@ -1,0 +1,121 @@
+"""Detection and classification of a slide through the product, beside its two networks alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.benchmarks.measure import Cost, Job, absolute, ratio_of, run, side_by_side
+from tests.benchmarks.report import plot_growth
+from tests.benchmarks.slides import ingested
+
+if TYPE_CHECKING:
+    from tests.benchmarks.conftest import Results
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
+
+FLOORS = "tests.benchmarks.floors_networks"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+CELLS = {"phantom": 600, "blood": 150}
+"""Expected cells of the fields: some seconds of work each."""
+LEAST_THROUGHPUT = 0.92
+LEAST_SHARE = 0.7
+"""Decoding alone is a tenth of a fast network's time: what no second core takes over."""
+LEAST_SPEED_UP = 1.8
+MOST_MB = 600.0
+
+
+def of_wall(cost: Cost) -> float:
+    """Wall seconds."""
+    return cost.wall_s
+
+
+@pytest.mark.parametrize("bundle", CELLS)
+def test_one_worker_is_as_fast_as_its_networks(results: Results, bundle: str) -> None:
+    """Reading, decoding, peaks and tables hide behind the networks."""
+    given = {"store": str(ingested().store), "bundle": bundle, "cells": CELLS[bundle]}
+    jobs = {
+        "networks": Job(f"{FLOORS}:bare_networks", given, environment=ONE_THREAD),
+        "analysis": Job(f"{FLOORS}:analysis", given, environment=ONE_THREAD),
+    }
+    costs = side_by_side(jobs)
+    names = {"ours": "networks", "floor": "analysis", "target": LEAST_THROUGHPUT, "lower_is_better": False}
+    results.add(
+        ratio_of(
+            f"throughput of one worker, {bundle}", costs, of=of_wall, unit="s", note="networks / analysis", **names
+        ),
+        # What else runs on the machine takes wall seconds from both, but more from the one with a second thread.
+        ratio_of(
+            f"networks in the CPU seconds of the computing thread, {bundle}",
+            costs,
+            of=lambda cost: cost.said["thread_s"],
+            note="networks / analysis, without the reading thread",
+            **names,
+        ),
+        ratio_of(
+            f"networks in all CPU seconds, {bundle}",
+            costs,
+            note="networks / analysis, with the reading thread",
+            **names | {"target": LEAST_SHARE},
+        ),
+        absolute(
+            f"private memory of an analysis, {bundle}",
+            [cost.peak_mb for cost in costs["analysis"]],
+            unit="MiB",
+            target=MOST_MB,
+        ),
+    )
+
+
+def test_two_workers_are_nearly_twice_as_fast_as_one(results: Results) -> None:
+    given = {"store": str(ingested().store), "bundle": "phantom", "cells": 0}
+    jobs = {
+        str(number): Job(f"{FLOORS}:by_workers", given | {"workers": number}, environment=ONE_THREAD)
+        for number in (1, 2)
+    }
+    costs = side_by_side(jobs)
+    assert len({cost.said["cells"] for runs in costs.values() for cost in runs}) == 1
+    results.add(
+        ratio_of(
+            "speed-up of two workers",
+            costs,
+            ours="1",
+            floor="2",
+            of=lambda cost: cost.said["wall_s"],
+            unit="s",
+            target=LEAST_SPEED_UP,
+            lower_is_better=False,
+            note="one core each; one worker / two workers",
+        ),
+        absolute(
+            "peak private memory of a Dask worker",
+            [cost.said["private_mb"] for cost in costs["2"]],
+            unit="MiB",
+            target=MOST_MB,
+        ),
+    )
+
+
+def test_time_grows_with_the_fields_and_memory_does_not(results: Results) -> None:
+    from tests.benchmarks.conftest import RESULTS
+
+    sizes = (1024, 2048, 4096, 6144)
+    costs = []
+    for side_px in sizes:
+        store = ingested(side_px, round(620 * side_px**2 / 4096**2)).store
+        given = {"store": str(store), "bundle": "phantom", "cells": 0}
+        costs.append(run(Job(f"{FLOORS}:analysis", given, environment=ONE_THREAD)))
+    cells = [cost.said["cells"] for cost in costs]
+    plot_growth(
+        RESULTS / "growth_analysis.png",
+        "Analysis of all fields",
+        cells,
+        "cells",
+        {"CPU s": [cost.cpu_s for cost in costs], "private MiB": [cost.peak_mb for cost in costs]},
+    )
+    slowest, first = costs[-1].cpu_s / cells[-1], costs[1].cpu_s / cells[1]
+    results.add(
+        absolute("CPU seconds a cell, 9 times the area", [slowest / first], unit="times", target=1.25),
+        absolute("memory, 9 times the area", [costs[-1].peak_mb / costs[1].peak_mb], unit="times", target=1.25),
+    )
