@@ -1,0 +1,123 @@
+"""The least that ingest and reading can cost: bare loops over compressed tiles, without checks, records or marks.
+
+Written for the slides of :mod:`tests.benchmarks.slides` alone: square, every tile whole, JPEG that stands alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from marrow_models.pyramid.codec import ZSTD_LEVEL
+
+Pixels = NDArray[np.uint8]
+THREADS = 2
+LEAST_PX = 1024
+"""The longer side of the coarsest level, as in our stores."""
+MADE_QUALITY = 90
+
+
+def jpeg_decode(stream: bytes) -> Pixels:
+    """Decode one tile to RGB."""
+    pixels: Pixels = imagecodecs.jpeg8_decode(stream, colorspace="YCBCR", outcolorspace="RGB")
+    return pixels
+
+
+def jpeg_encode(pixels: Pixels) -> bytes:
+    """Encode one tile of a made level."""
+    return imagecodecs.jpeg8_encode(
+        np.ascontiguousarray(pixels), level=MADE_QUALITY, colorspace="RGB", outcolorspace="YCBCR", subsampling="420"
+    )
+
+
+def zstd_encode(pixels: Pixels) -> bytes:
+    """Encode one tile plane by plane, as a Zarr chunk of (3, height, width)."""
+    return imagecodecs.zstd_encode(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)), level=ZSTD_LEVEL)
+
+
+def halved(pixels: Pixels) -> Pixels:
+    """Average 2 x 2 pixels."""
+    rows = pixels[0::2].astype(np.uint16) + pixels[1::2]
+    return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+
+
+def copy_tiles(source: str, out: str) -> None:
+    """Copy the compressed tiles of all levels into one file a level."""
+    Path(out).mkdir()
+    with tifffile.TiffFile(source) as tiff:
+        descriptor = tiff.filehandle.fileno()
+        for number, page in enumerate(tiff.pages):
+            with (Path(out) / f"{number}").open("wb") as file:
+                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+                    file.write(os.pread(descriptor, count, offset))
+
+
+def make_pyramid(source: str, out: str, mode: str) -> None:
+    """Level 0 copied or re-coded, lower levels averaged and encoded, one file a level, two threads.
+
+    ``mode``: ``copy`` copies level 0 and encodes the others as JPEG; ``zstd`` encodes all as zstd.
+    """
+    Path(out).mkdir()
+    encode: Callable[[Pixels], bytes] = jpeg_encode if mode == "copy" else zstd_encode
+    with tifffile.TiffFile(source) as tiff, ThreadPoolExecutor(THREADS) as threads:
+        page, descriptor = tiff.pages[0].aspage(), tiff.filehandle.fileno()
+        side, tile = int(page.imagewidth), int(page.tilewidth)
+        columns = side // tile
+        half = np.empty((side // 2, side // 2, 3), np.uint8)
+        level = _Level(Path(out) / "0")
+        is_jpeg = int(page.compression) == 7
+
+        def first(index: int) -> None:
+            row, column = divmod(index, columns)
+            data = os.pread(descriptor, page.databytecounts[index], page.dataoffsets[index])
+            pixels = jpeg_decode(data) if is_jpeg else page.decode(data, index)[0][0]
+            level.append(data if mode == "copy" else encode(pixels))
+            _put(half, row, column, halved(pixels))
+
+        list(threads.map(first, range(columns * columns)))
+        above, number = half, 1
+        while True:
+            level = _Level(Path(out) / f"{number}")
+            below = np.empty((above.shape[0] // 2, above.shape[1] // 2, 3), np.uint8)
+            columns = above.shape[1] // tile
+
+            def lower(index: int, level=level, above=above, below=below, columns=columns) -> None:
+                row, column = divmod(index, columns)
+                pixels = above[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile]
+                level.append(encode(pixels))
+                _put(below, row, column, halved(pixels))
+
+            list(threads.map(lower, range(columns * columns)))
+            if above.shape[0] <= LEAST_PX:
+                return
+            above, number = below, number + 1
+
+
+class _Level:
+    """One growing file: bytes are appended by whichever thread has them."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        self._end, self._lock = 0, Lock()
+
+    def append(self, data: bytes) -> None:
+        with self._lock:
+            start = self._end
+            self._end += len(data)
+        os.pwrite(self._descriptor, data, start)
+
+
+def _put(half: Pixels, row: int, column: int, pixels: Pixels) -> None:
+    height, width = pixels.shape[:2]
+    half[row * height : (row + 1) * height, column * width : (column + 1) * width] = pixels
