@@ -70,9 +70,13 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
         SOURCE_GONE where the disk or its server fails.
     """
     parts: list[bytes] = []
+    descriptor = file.fileno()
     while count > 0:
-        with source_errors():
-            part = os.pread(file.fileno(), count, offset)
+        try:
+            part = os.pread(descriptor, count, offset)
+        except OSError:
+            with source_errors():
+                raise
         if not part:
             break
         parts.append(part)

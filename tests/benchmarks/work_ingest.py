@@ -24,4 +24,8 @@ def ingest_beside(source: str, out: str, profile: str = "copy") -> dict[str, Any
 
 
 def _said(receipt: Any) -> dict[str, Any]:
-    return {"tiles": receipt.copied_tiles + receipt.recoded_tiles, "levels": receipt.levels, "bytes": receipt.size_bytes}
+    return {
+        "tiles": receipt.copied_tiles + receipt.recoded_tiles,
+        "levels": receipt.levels,
+        "bytes": receipt.size_bytes,
+    }
