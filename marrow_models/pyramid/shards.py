@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from marrow_models.errors import MarrowError
 from marrow_models.pyramid.layout import LevelLayout
 
-ABSENT = np.uint64(2**64 - 1)
+ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there."""
 _CRC_BYTES = 4
 
