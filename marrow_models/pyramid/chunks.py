@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -65,6 +66,27 @@ class LevelReader:
             for shard in shards.values():
                 if shard is not None:
                     os.close(shard[0])
+
+    def holds_any(self, rows: range, columns: range) -> bool:
+        """Whether the store has a chunk of any tile in ``rows`` and ``columns``; none is read."""
+        tiles = self._shard_tiles
+        if not rows or not columns:
+            return False
+        for place in itertools.product(
+            range(rows.start // tiles, (rows.stop - 1) // tiles + 1),
+            range(columns.start // tiles, (columns.stop - 1) // tiles + 1),
+        ):
+            shard = self._opened(*place)
+            if shard is None:
+                continue
+            os.close(shard[0])
+            top, left = place[0] * tiles, place[1] * tiles
+            part = shard[1][
+                max(0, rows.start - top) : rows.stop - top, max(0, columns.start - left) : columns.stop - left
+            ]
+            if (part[..., 0] != ABSENT).any():
+                return True
+        return False
 
     def _opened(self, row: int, column: int) -> _Shard | None:
         path = f"{self._store}/{shard_key(self._number, row, column)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +101,17 @@ class Pyramid:
         """
         scale = self.um_per_px * self.info.levels[from_level].downsample
         return resampled(lambda part: self.region(from_level, part), um_per_px / scale, rect)
+
+    def is_blank(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> bool:
+        """Whether the store holds nothing at all under ``rect``: :meth:`scaled_region` would be white throughout."""
+        layout = self._levels[from_level].layout
+        ratio = um_per_px / (self.um_per_px * self.info.levels[from_level].downsample)
+        edge = math.ceil(ratio) + 1  # what averaging and interpolation may reach for
+        left, top = math.floor(rect.x * ratio) - edge, math.floor(rect.y * ratio) - edge
+        right, bottom = math.ceil(rect.right * ratio) + edge, math.ceil(rect.bottom * ratio) + edge
+        rows = range(max(top, 0) // layout.tile_height_px, -(-min(bottom, layout.height_px) // layout.tile_height_px))
+        columns = range(max(left, 0) // layout.tile_width_px, -(-min(right, layout.width_px) // layout.tile_width_px))
+        return not self._levels[from_level].holds_any(rows, columns)
 
     def _tiles(
         self, level: int, places: list[tuple[int, int]]

@@ -28,6 +28,10 @@ class ArraySlide:
             raise IndexError(f"a slide in memory has no level {from_level}")
         return resampled(self._region, um_per_px / self.um_per_px, rect)
 
+    def is_blank(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> bool:
+        """Return False: what is in memory is looked at."""
+        return False
+
     def level_for(self, um_per_px: float) -> int:
         """Return 0, the only level."""
         return 0
