@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ CLOT_RADIUS_UM = 8.0
 """Nothing in a monolayer is dark over more than this in every direction."""
 LARGEST_CLOT_SHARE = 0.02
 EDGE_DENSITY = 0.12
+_BRIGHTNESS = np.clip(np.arange(256), 1, None)
+_CROSS = ndimage.generate_binary_structure(2, 1)
 _MARGIN = 1e-4
 """Far more than any rounding of a density."""
 
@@ -51,40 +52,66 @@ NO_NUCLEI = FieldLook(0.0, 0.0, 0.0, None)
 
 def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
     """Judge RGB pixels (h, w, 3) at the survey's scale."""
-    light = np.ascontiguousarray(pixels[..., 0])
-    counts = np.bincount(light.ravel(), minlength=256)
-    densities = _densities(counts)
-    density: NDArray[np.float32] | None = None
-    if settings.blue_share:
-        blue_light = np.ascontiguousarray(pixels[..., 2])
-        blue = _log_densities(np.bincount(blue_light.ravel(), minlength=256))
-        density = np.asarray(densities[light] - settings.blue_share * blue[blue_light], np.float32)
-        dark = density >= settings.nucleus_density
-    else:
-        dark = (densities >= settings.nucleus_density)[light]
+    field = (_RedField if not settings.blue_share else _RedLessBlueField)(pixels, settings)
     scale = settings.um_per_px
-    nuclei = _without_specks(dark, LEAST_NUCLEUS_SHARE * settings.nucleus_um2 / scale**2)
+    nuclei = _without_specks(field.dark, LEAST_NUCLEUS_SHARE * settings.nucleus_um2 / scale**2)
     if nuclei is None:
         return NO_NUCLEI
     core = _core(nuclei, max(1, round(CLOT_RADIUS_UM / scale)))
     single = nuclei if core is None else nuclei & ~core
-    dark_px, single_px = np.count_nonzero(nuclei), np.count_nonzero(single)
-    least = min(EDGE_DENSITY, settings.nucleus_density / 2)
-    outline = _outline(single)
+    outline = np.flatnonzero(_outline(single))
     sharpness = None
-    if np.count_nonzero(outline) >= 4 and min(outline.shape) >= 2:
-        if density is None:
-            contrast = _contrast_of(light, counts, densities, single)
-            density = densities[light]
-        else:
-            contrast = _contrast(density, single)
-        sharpness = 0.0 if contrast < least else _steepness(density, outline) / contrast / scale
+    if len(outline) >= 4 and min(single.shape) >= 2:
+        contrast = 0.0 if single.all() else field.contrast(single)
+        least = min(EDGE_DENSITY, settings.nucleus_density / 2)
+        sharpness = 0.0 if contrast < least else _steepness(field, outline) / contrast / scale
     return FieldLook(
-        nuclear_um2=float(single_px) * scale**2,
-        dark_share=dark_px / nuclei.size,
+        nuclear_um2=float(np.count_nonzero(single)) * scale**2,
+        dark_share=np.count_nonzero(nuclei) / nuclei.size,
         clot_share=0.0 if core is None else np.count_nonzero(core) / nuclei.size,
         sharpness=sharpness,
     )
+
+
+class _RedField:
+    """A field whose density is that of red light: its pixels are counted and compared by brightness."""
+
+    def __init__(self, pixels: NDArray[np.uint8], settings: SurveySettings) -> None:
+        self.shape = pixels.shape[:2]
+        self._light = np.ascontiguousarray(pixels[..., 0])
+        self._counts = np.bincount(self._light.ravel(), minlength=256)
+        self._densities = np.asarray(_densities(self._counts), np.float32)
+        # The brighter, the less dense: all from the darkest up to one brightness are dark.
+        self.dark: Mask = self._light < np.count_nonzero(self._densities >= settings.nucleus_density)
+
+    def density(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Density at ``places``, numbers of pixels in rows."""
+        return self._densities.take(self._light.ravel().take(places))
+
+    def contrast(self, nuclei: Mask) -> float:
+        """Median density of nuclei over that of all else."""
+        of_nuclei = np.bincount(self._light[nuclei], minlength=256)
+        return _median(of_nuclei, self._densities) - _median(self._counts - of_nuclei, self._densities)
+
+
+class _RedLessBlueField:
+    """A field whose density is that of red light, less a share of that in blue light."""
+
+    def __init__(self, pixels: NDArray[np.uint8], settings: SurveySettings) -> None:
+        self.shape = pixels.shape[:2]
+        red_light, blue_light = (np.ascontiguousarray(pixels[..., channel]) for channel in (0, 2))
+        red = np.asarray(_densities(np.bincount(red_light.ravel(), minlength=256)), np.float32)
+        blue = settings.blue_share * _densities(np.bincount(blue_light.ravel(), minlength=256))
+        self._density = np.asarray(red.take(red_light) - blue.take(blue_light), np.float32)
+        self.dark: Mask = self._density >= settings.nucleus_density
+
+    def density(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Density at ``places``, numbers of pixels in rows."""
+        return self._density.ravel().take(places)
+
+    def contrast(self, nuclei: Mask) -> float:
+        """Median density of nuclei over that of all else."""
+        return _median_of(self._density[nuclei]) - _median_of(self._density[~nuclei])
 
 
 def cannot_hold_nuclei(
@@ -113,16 +140,12 @@ def rejection(look: FieldLook, settings: SurveySettings) -> str | None:
     return None
 
 
-def _densities(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.asarray(_log_densities(counts), np.float32)
-
-
-def _log_densities(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _densities(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Density of each of 256 brightnesses, the field having ``counts`` pixels of each."""
     glass = _percentile(counts, GLASS_PERCENTILE / 100)
     if glass < DARKEST_GLASS:
         glass = USUAL_GLASS
-    return np.asarray(np.log10(glass / np.clip(np.arange(256), 1, None)))
+    return np.asarray(np.log10(glass / _BRIGHTNESS))
 
 
 def _percentile(counts: NDArray[np.int64], share: float) -> float:
@@ -139,16 +162,17 @@ def _without_specks(mask: Mask, least_px: float) -> Mask | None:
     """``mask`` without its small connected parts; None where nothing is left."""
     if np.count_nonzero(mask) < least_px:
         return None
-    named, count = ndimage.label(mask)
-    if not count:
-        return None
-    sizes = np.bincount(named.ravel())
-    large = sizes >= least_px
+    named, count = ndimage.label(mask, _CROSS)
+    places = np.flatnonzero(mask)
+    names = named.ravel().take(places)
+    large = np.bincount(names, minlength=count + 1) >= least_px
     large[0] = False
     kept = np.count_nonzero(large)
-    if not kept:
-        return None
-    return mask if kept == count else np.asarray(large[named])
+    if kept in (0, count):
+        return mask if kept else None
+    out = np.zeros_like(mask)
+    out.ravel()[places[large.take(names)]] = True
+    return out
 
 
 def _core(nuclei: Mask, radius: int) -> Mask | None:
@@ -159,8 +183,8 @@ def _core(nuclei: Mask, radius: int) -> Mask | None:
     whole = nuclei
     for axis in (0, 1):
         whole = _runs(whole, side, axis)
-    if not whole.any():
-        return None
+        if not whole.any():
+            return None
     clot = np.zeros(nuclei.shape, np.uint8)
     clot[radius : radius + whole.shape[0], radius : radius + whole.shape[1]] = whole
     return np.asarray(ndimage.maximum_filter(clot, side) > 0)
@@ -183,46 +207,46 @@ def _outline(mask: Mask) -> Mask:
     return mask & ~inner
 
 
-def _contrast(density: NDArray[np.float32], nuclei: Mask) -> float:
-    """Median density of nuclei over that of all else; 0 where there is nothing else."""
-    return 0.0 if nuclei.all() else float(np.median(density[nuclei])) - float(np.median(density[~nuclei]))
-
-
-def _contrast_of(
-    light: NDArray[np.uint8], counts: NDArray[np.int64], densities: NDArray[np.float32], nuclei: Mask
-) -> float:
-    """:func:`_contrast` where brightness alone makes the density: medians of counted values."""
-    of_nuclei = np.bincount(light[nuclei], minlength=256)
-    rest = counts - of_nuclei
-    return 0.0 if not rest.any() else _median(of_nuclei, densities) - _median(rest, densities)
-
-
 def _median(counts: NDArray[np.int64], densities: NDArray[np.float32]) -> float:
     """Median density of pixels that were counted by brightness."""
     up_to = np.cumsum(counts)
     number = int(up_to[-1])
     middle = np.searchsorted(up_to, ((number - 1) // 2, number // 2), side="right")
-    return float(np.median(densities[middle]))
+    return _middle(*densities.take(middle))
 
 
-def _steepness(density: NDArray[np.float32], outline: Mask) -> float:
-    """Median over ``outline`` of the steepest place within a pixel, density per px."""
-    near = np.flatnonzero(_spread(outline, np.logical_or))
-    down, across = np.empty_like(density), np.empty_like(density)
-    down[1:-1], across[:, 1:-1] = (density[2:] - density[:-2]) / 2, (density[:, 2:] - density[:, :-2]) / 2
-    down[0], down[-1] = density[1] - density[0], density[-1] - density[-2]
-    across[:, 0], across[:, -1] = density[:, 1] - density[:, 0], density[:, -1] - density[:, -2]
-    steepness = np.zeros_like(density)
-    steepness.ravel()[near] = np.hypot(down.ravel()[near], across.ravel()[near])
-    return float(np.median(_spread(steepness, np.maximum)[outline]))
+def _median_of(values: NDArray[np.float32]) -> float:
+    """As ``np.median``, which takes longer to begin than to end."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    parted = np.partition(values, (low, high))
+    return _middle(parted[low], parted[high])
 
 
-def _spread(values: NDArray[Any], largest: np.ufunc) -> NDArray[Any]:
-    """The largest of each pixel and its eight neighbours."""
-    rows = values.copy()
-    largest(rows[1:], values[:-1], out=rows[1:])
-    largest(rows[:-1], values[1:], out=rows[:-1])
-    out = rows.copy()
-    largest(out[:, 1:], rows[:, :-1], out=out[:, 1:])
-    largest(out[:, :-1], rows[:, 1:], out=out[:, :-1])
-    return out
+def _middle(low: np.float32, high: np.float32) -> float:
+    return float((low + high) / np.float32(2))
+
+
+def _steepness(field: _RedField | _RedLessBlueField, outline: NDArray[np.intp]) -> float:
+    """Median over the pixels of ``outline`` of the steepest place within a pixel of each, density per px."""
+    height, width = field.shape
+    around = _around(outline, height, width)
+    near = np.zeros(height * width, np.bool_)
+    near[around] = True
+    places = np.flatnonzero(near)
+    rows, columns = np.divmod(places, width)
+    up, down = places - width * (rows > 0), places + width * (rows < height - 1)
+    left, right = places - (columns > 0), places + (columns < width - 1)
+    # A pixel at an edge has one neighbour, a step away; others have two, two steps apart.
+    falling = (field.density(down) - field.density(up)) / ((down - up) // width).astype(np.float32)
+    across = (field.density(right) - field.density(left)) / (right - left).astype(np.float32)
+    steepness = np.empty(height * width, np.float32)
+    steepness[places] = np.hypot(falling, across)
+    return _median_of(steepness.take(around).max(axis=0))
+
+
+def _around(places: NDArray[np.intp], height: int, width: int) -> NDArray[np.intp]:
+    """Each pixel and its neighbours, shape (9, N); beyond an edge stands the pixel at the edge."""
+    rows, columns = np.divmod(places, width)
+    lines = np.stack((np.maximum(rows - 1, 0), rows, np.minimum(rows + 1, height - 1))) * width
+    sides = np.stack((np.maximum(columns - 1, 0), columns, np.minimum(columns + 1, width - 1)))
+    return np.asarray((lines[:, None] + sides).reshape(9, -1))
