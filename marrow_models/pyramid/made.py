@@ -40,6 +40,7 @@ class Tree:
 
     def __init__(self, fetch: Fetch, layouts: Sequence[LevelLayout]) -> None:
         self._fetch, self._layouts = fetch, layouts
+        self._sizes = [(layout.rows, layout.columns) for layout in layouts]
         side = max(layouts[0].tile_width_px, layouts[0].tile_height_px)
         self._step = min(len(layouts) - 1, max(0, (_BRANCH_PX // side).bit_length() - 1))
 
@@ -89,7 +90,7 @@ class Tree:
             return None
         if step == 0:
             tile = self._fetch(row, column)
-            found.sources.append(tile._replace(pixels=None))
+            found.sources.append(tile if tile.pixels is None else tile._replace(pixels=None))
             return tile.pixels
         quarters = [self._below(step - 1, 2 * row + i, 2 * column + j, found) for i, j in _QUARTERS]
         return self._made(step, row, column, quarters, found)
@@ -134,7 +135,8 @@ class Tree:
         return out
 
     def _exists(self, step: int, row: int, column: int) -> bool:
-        return row < self._layouts[step].rows and column < self._layouts[step].columns
+        rows, columns = self._sizes[step]
+        return row < rows and column < columns
 
 
 _QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))

@@ -32,6 +32,8 @@ CELLS = (
     "neutrophilic_myelocyte",
     "myelocytic_blast",
 )
+LARGEST_RATIO = 8_000
+"""Decoded bytes a byte of the file: a slide that claims more is refused."""
 VERSION = 1
 """Of the drawing: slides of another version are made anew."""
 
@@ -193,6 +195,7 @@ def _write_pointing(
     path: Path, side_px: int, body: bytes, offsets: NDArray[np.uint64], counts: NDArray[np.uint64]
 ) -> None:
     """A BigTIFF written by hand: ``body`` from byte 16 on, then where each tile lies in it, then one directory."""
+    body += bytes(max(0, 3 * side_px**2 // LARGEST_RATIO - len(body)))
     tables = 16 + len(body)
     centimetre = int.from_bytes(struct.pack("<II", round(1e4 / UM_PER_PX), 1), "little")
     eight_bits = int.from_bytes(struct.pack("<3H", 8, 8, 8), "little")
