@@ -6,6 +6,9 @@ Written for the slides of :mod:`tests.benchmarks.slides` alone: square, every ti
 from __future__ import annotations
 
 import os
+import random
+import statistics
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +26,10 @@ THREADS = 2
 LEAST_PX = 1024
 """The longer side of the coarsest level, as in our stores."""
 MADE_QUALITY = 90
+LOW_POWER_LEVEL = "2"
+"""Of stores of slides at 0.25 um/px."""
+SHARD_TILES = 32
+"""Across and down the shards of their levels, where these are large."""
 
 
 def jpeg_decode(stream: bytes) -> Pixels:
@@ -121,3 +128,53 @@ class _Level:
 def _put(half: Pixels, row: int, column: int, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     half[row * height : (row + 1) * height, column * width : (column + 1) * width] = pixels
+
+
+def random_regions(side_px: int, *, first: bool) -> list[tuple[int, int]]:
+    """Corners (x, y) of 50 regions of 512 px in the first or the second half of a slide: the halves share no tile."""
+    rng = random.Random(int(first))
+    half = side_px // 2
+    start, end = (0, half - 512) if first else (half, side_px - 512)
+    return [(rng.randrange(start, end), rng.randrange(side_px - 512)) for _ in range(50)]
+
+
+def medians(read: Callable[[int, int], object], side_px: int) -> dict[str, float]:
+    """Read 50 regions of one half, so that nothing is done for the first time, then measure 50 of the other."""
+    for x, y in random_regions(side_px, first=True):
+        read(x, y)
+    walls, cpus = [], []
+    for x, y in random_regions(side_px, first=False):
+        wall, cpu = time.perf_counter(), time.thread_time()
+        read(x, y)
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.thread_time() - cpu)
+    return {"wall_ms": statistics.median(walls) * 1e3, "cpu_ms": statistics.median(cpus) * 1e3}
+
+
+def read_regions(source: str) -> dict[str, float]:
+    """Decode the tiles under random regions of level 0, and do nothing with them."""
+    with tifffile.TiffFile(source) as tiff:
+        page, descriptor = tiff.pages[0].aspage(), tiff.filehandle.fileno()
+        tile, columns = int(page.tilewidth), int(page.imagewidth) // int(page.tilewidth)
+        offsets, counts = page.dataoffsets, page.databytecounts
+
+        def read(x: int, y: int) -> None:
+            for row in range(y // tile, (y + 511) // tile + 1):
+                for column in range(x // tile, (x + 511) // tile + 1):
+                    index = row * columns + column
+                    jpeg_decode(os.pread(descriptor, counts[index], offsets[index]))
+
+        return medians(read, int(page.imagewidth))
+
+
+def read_low_power(store: str) -> int:
+    """Decode every chunk of the level that a survey at 1 um/px reads (each four times as coarse as level 0)."""
+    tiles = 0
+    for shard in sorted((Path(store) / LOW_POWER_LEVEL / "c" / "0").glob("*/*")):
+        data = shard.read_bytes()
+        across = SHARD_TILES
+        index = np.frombuffer(data[-16 * across * across - 4 : -4], "<u8").reshape(-1, 2)
+        for offset, length in index[index[:, 1] != 2**64 - 1].tolist():
+            jpeg_decode(data[offset : offset + length])
+            tiles += 1
+    return tiles

@@ -52,6 +52,11 @@ def tiled_slide(side_px: int, *, pyramid: bool) -> Path:
     return _kept(name, lambda path: _write_mosaic(path, side_px, pyramid=pyramid))
 
 
+def flat_slide(side_px: int) -> Path:
+    """:func:`tiled_slide` without a pyramid."""
+    return tiled_slide(side_px, pyramid=False)
+
+
 def lossless_slide(side_px: int) -> Path:
     """The same picture in deflated tiles: a source that is re-coded."""
     return _kept(f"smear-{side_px}-deflate.tif", lambda path: _write_deflated(path, side_px))
