@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LARGEST_MISSING_SHARE = 0.25
 _BLOCK_PX = 1024
 """Fields are read in blocks of about this side, pixels at low power."""
+_EXTREMES = (np.minimum, np.maximum)
 _READABLE, _EMPTY, _MISSING = "", "empty", "missing"
 
 
@@ -175,7 +176,8 @@ def _looks(slide: Pyramid, grid: _Grid, settings: SurveySettings) -> Iterator[tu
         rows, columns = grid.rows[top:bottom], grid.columns[left:right]
         y, x = int(rows[0][0]), int(columns[0][0])
         rect = Rect(x, y, int(columns[-1][1]) - x, int(rows[-1][1]) - y)
-        if slide.is_blank(settings.um_per_px, rect, from_level=level):
+        low, high = slide.value_range(settings.um_per_px, rect, from_level=level)
+        if cannot_hold_nuclei(np.full(3, low, np.uint8), np.full(3, high, np.uint8), settings):
             continue
         pixels = slide.scaled_region(settings.um_per_px, rect, from_level=level)
         empty = _surely_empty(pixels, rows - y, columns - x, settings)
@@ -189,13 +191,12 @@ def _surely_empty(
     pixels: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], settings: SurveySettings
 ) -> NDArray[np.bool_]:
     """Whether each field of a block is free of nuclei beyond doubt, by its darkest and brightest pixels."""
-    extremes = np.empty((2, len(rows), len(columns), 3), np.uint8)
-    for row, (top, bottom) in enumerate(rows):
-        for which, extreme in enumerate((np.minimum, np.maximum)):
-            line = extreme.reduce(pixels[top:bottom], axis=0)
-            for column, (left, right) in enumerate(columns):
-                extreme.reduce(line[left:right], axis=0, out=extremes[which, row, column])
-    return cannot_hold_nuclei(extremes[0], extremes[1], settings)
+    starts = columns[:, 0]
+    lines = [np.stack([extreme.reduce(pixels[top:bottom], axis=0) for top, bottom in rows]) for extreme in _EXTREMES]
+    darkest, brightest = (
+        extreme.reduceat(line, starts, axis=1) for extreme, line in zip(_EXTREMES, lines, strict=True)
+    )
+    return cannot_hold_nuclei(darkest, brightest, settings)
 
 
 def _low_power(starts: NDArray[np.int64], ends: NDArray[np.int64], factor: float) -> NDArray[np.int64]:

@@ -88,6 +88,8 @@ class Pyramid:
             tile = layout.tile_rect(row, column)
             top, left = max(tile.y, rect.y), max(tile.x, rect.x)
             bottom, right = min(tile.bottom, rect.bottom), min(tile.right, rect.right)
+            if top >= bottom or left >= right:  # beside the slide, where its last tile would go on
+                continue
             part = out[top - rect.y : bottom - rect.y, left - rect.x : right - rect.x]
             part[:] = FILL if pixels is None else pixels[top - tile.y : bottom - tile.y, left - tile.x : right - tile.x]
         return out
@@ -102,16 +104,26 @@ class Pyramid:
         scale = self.um_per_px * self.info.levels[from_level].downsample
         return resampled(lambda part: self.region(from_level, part), um_per_px / scale, rect)
 
-    def is_blank(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> bool:
-        """Whether the store holds nothing at all under ``rect``: :meth:`scaled_region` would be white throughout."""
+    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> tuple[int, int]:
+        """Bounds of all values of :meth:`scaled_region`, from whole tiles: cheaper, and perhaps wider than need be.
+
+        (255, 255) where the store holds nothing under ``rect``; nothing is decoded then.
+        """
         layout = self._levels[from_level].layout
         ratio = um_per_px / (self.um_per_px * self.info.levels[from_level].downsample)
-        edge = math.ceil(ratio) + 1  # what averaging and interpolation may reach for
+        edge = 0 if ratio == 1.0 else math.ceil(ratio) + 1  # what averaging and interpolation may reach for
         left, top = math.floor(rect.x * ratio) - edge, math.floor(rect.y * ratio) - edge
         right, bottom = math.ceil(rect.right * ratio) + edge, math.ceil(rect.bottom * ratio) + edge
         rows = range(max(top, 0) // layout.tile_height_px, -(-min(bottom, layout.height_px) // layout.tile_height_px))
         columns = range(max(left, 0) // layout.tile_width_px, -(-min(right, layout.width_px) // layout.tile_width_px))
-        return not self._levels[from_level].holds_any(rows, columns)
+        if not self._levels[from_level].holds_any(rows, columns):
+            return FILL, FILL
+        low, high = FILL, 0
+        for _, pixels in self._tiles(from_level, list(itertools.product(rows, columns))):
+            low = low if pixels is None else min(low, int(pixels.min()))
+            high = FILL if pixels is None else max(high, int(pixels.max()))
+        inside = left >= 0 and top >= 0 and right <= layout.width_px and bottom <= layout.height_px
+        return low, high if inside else FILL
 
     def _tiles(
         self, level: int, places: list[tuple[int, int]]

@@ -95,12 +95,14 @@ def test_a_stored_slide_with_white_and_unscanned_parts_too(tmp_path: Path, um_pe
     assert set(found.rejected_mm2) >= {"empty", "missing"}
 
 
-def test_what_the_store_does_not_hold_is_blank_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", ["copy", "portable"])
+def test_the_values_of_a_region_lie_within_its_range(tmp_path: Path, profile: str) -> None:
     picture = np.full((1000, 1300, 3), 255, np.uint8)
     picture[400:430, 700:720] = 9
+    picture[700:, 900:] = np.random.default_rng(3).integers(180, 230, (300, 400, 3))
     source, store = tmp_path / "s.tif", tmp_path / "s.ome.zarr"
     write_tiff(source, picture, tile=(64, 64), compression="zlib", photometric="rgb")
-    ingest_slide(source, (source,), store, um_per_px=None)
+    ingest_slide(source, (source,), store, um_per_px=None, profile=profile)
     slide = Pyramid.open(store)
     seen = set()
     for level, factor in ((0, 1.0), (0, 4.0), (1, 2.0), (1, 5.3)):
@@ -108,8 +110,23 @@ def test_what_the_store_does_not_hold_is_blank_and_nothing_else(tmp_path: Path) 
         for y in range(-80, round(1000 / factor) + 80, 37):
             for x in range(-80, round(1300 / factor) + 80, 41):
                 rect = Rect(x, y, 33, 29)
-                blank = slide.is_blank(scale, rect, from_level=level)
-                seen.add(blank)
-                white = bool((slide.scaled_region(scale, rect, from_level=level) == 255).all())
-                assert white or not blank
-    assert seen == {True, False}
+                low, high = slide.value_range(scale, rect, from_level=level)
+                pixels = slide.scaled_region(scale, rect, from_level=level)
+                assert low <= pixels.min() <= pixels.max() <= high
+                seen.add((low, high))
+    assert (255, 255) in seen
+    assert any(low < 20 for low, _ in seen)
+    assert any(low > 170 and high < 235 for low, high in seen)
+
+
+def test_nothing_is_decoded_where_the_store_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.full((700, 700, 3), 255, np.uint8)
+    picture[400:430, 600:620] = 9
+    source, store = tmp_path / "s.tif", tmp_path / "s.ome.zarr"
+    write_tiff(source, picture, tile=(64, 64), compression="zlib", photometric="rgb")
+    ingest_slide(source, (source,), store, um_per_px=None)
+    slide = Pyramid.open(store)
+    monkeypatch.setattr(slide._levels[0], "tiles", None)
+    assert slide.value_range(0.25, Rect(0, 0, 300, 300)) == (255, 255)
+    with pytest.raises(TypeError):
+        slide.value_range(0.25, Rect(300, 300, 300, 300))
