@@ -3,20 +3,20 @@
 Each field of a slide-anchored grid is judged by what a person looks for with the 10x objective (ICSH 2008: intact,
 contiguous nucleated cells, neither bare glass nor clots nor a blurred part): the area of nuclei by their optical
 density in red light, how crowded it is, how sharp the edges of the nuclei are, and how much of it is known at all.
-Optical density: Ruifrok and Johnston, Anal Quant Cytol Histol 2001;23:291-299.
+Low power is read block by block; what is unknown, white or bare glass in it costs next to nothing.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from marrow_models.field_look import FieldLook, cannot_hold_nuclei, look_at, rejection
 from marrow_models.model_settings import SurveySettings
 from marrow_models.records import Field, Rect
 
@@ -24,29 +24,11 @@ if TYPE_CHECKING:
     from marrow_models.bundle import Bundle
     from marrow_models.pyramid.store import Pyramid
 
-GLASS_PERCENTILE = 95
-"""The brightest pixels of a field are glass."""
-DARKEST_GLASS = 150
-"""Where even they are darker than this, the field holds no glass at all."""
-LEAST_NUCLEUS_SHARE = 0.15
-"""Smaller specks than this share of a typical nucleus are platelets and dirt."""
-CLOT_RADIUS_UM = 8.0
-"""Nothing in a monolayer is dark over more than this in every direction."""
-LARGEST_CLOT_SHARE = 0.02
 LARGEST_MISSING_SHARE = 0.25
-_EDGE_DENSITY = 0.12
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLook:
-    """What a field looks like at low power."""
-
-    nuclear_um2: float
-    dark_share: float
-    """Share of the field's area that is nucleus-like."""
-    clot_share: float
-    sharpness: float | None
-    """Steepness of nuclear edges: share of the contrast per um. None without nuclei."""
+_BLOCK_PX = 1024
+"""Fields are read in blocks of about this side, pixels at low power."""
+_EXTREMES = (np.minimum, np.maximum)
+_READABLE, _EMPTY, _MISSING = "", "empty", "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +42,28 @@ class Survey:
 
 
 def survey(slide: Pyramid, bundle: Bundle) -> Survey:
-    """Judge every field of a slide; memory is that of one row of fields.
+    """Judge every field of a slide; memory is that of one block of fields.
 
     Raises SlideRefused(MPP_OUT_OF_RANGE) for a slide that the bundle's models cannot read.
     """
     bundle.check_scale(slide.um_per_px)
     settings = bundle.survey
+    grid = _Grid(slide, settings)
+    reasons = np.full(grid.shape, _EMPTY, object)
+    reasons[grid.missing] = _MISSING
     fields: list[Field] = []
-    rejected: dict[str, float] = {}
-    lost = lost_px(slide, settings)
-    for number, rect in enumerate(field_grid(slide.info.width_px, slide.info.height_px, slide.um_per_px, settings)):
-        mm2 = rect.width * rect.height * slide.um_per_px**2 / 1e6
-        reason = "missing" if lost[number] > LARGEST_MISSING_SHARE * rect.width * rect.height else None
+    for (row, column), look in _looks(slide, grid, settings):
+        reason = rejection(look, settings)
         if reason is None:
-            look = look_at(_low_power(slide, rect, settings), settings)
-            reason = rejection(look, settings)
-        if reason is None:
-            expected = look.nuclear_um2 / settings.nucleus_um2
-            fields.append(Field(number, rect, round(expected, 3), round(_readability(look, settings), 3)))
-        else:
-            rejected[reason] = rejected.get(reason, 0.0) + mm2
+            expected = round(look.nuclear_um2 / settings.nucleus_um2, 3)
+            readability = round(_readability(look, settings), 3)
+            fields.append(Field(row * grid.shape[1] + column, grid.rect(row, column), expected, readability))
+        reasons[row, column] = reason or _READABLE
     fields.sort(
         key=lambda field: (-field.readability * min(field.expected_cells, 1.0), -field.expected_cells, field.field_id)
     )
     readable = sum(f.rect_px.width * f.rect_px.height for f in fields) * slide.um_per_px**2 / 1e6
-    return Survey(tuple(fields), readable, rejected)
+    return Survey(tuple(fields), readable, _areas(reasons, grid.mm2))
 
 
 def choose_fields(survey: Survey, target: int | None, *, among: Sequence[Field] | None = None) -> tuple[Field, ...]:
@@ -138,38 +117,6 @@ def lost_px(slide: Pyramid, settings: SurveySettings) -> NDArray[np.int64]:
     return lost.ravel()
 
 
-def look_at(pixels: NDArray[np.uint8], settings: SurveySettings) -> FieldLook:
-    """Judge RGB pixels (h, w, 3) at the survey's scale."""
-    glass = np.percentile(pixels.reshape(-1, 3), GLASS_PERCENTILE, axis=0)
-    glass = np.where(glass < DARKEST_GLASS, 240.0, glass)
-    red = np.asarray(np.log10(glass[0] / np.clip(pixels[..., 0], 1, None)), np.float32)
-    if settings.blue_share:
-        blue = np.log10(glass[2] / np.clip(pixels[..., 2], 1, None))
-        red = np.asarray(red - settings.blue_share * blue, np.float32)
-    scale = settings.um_per_px
-    nuclei = _without_specks(red >= settings.nucleus_density, LEAST_NUCLEUS_SHARE * settings.nucleus_um2 / scale**2)
-    radius = max(1, round(CLOT_RADIUS_UM / scale))
-    clot = ndimage.minimum_filter(nuclei.view(np.uint8), 2 * radius + 1, mode="constant") > 0
-    core = ndimage.maximum_filter(clot.view(np.uint8), 2 * radius + 1) > 0
-    return FieldLook(
-        nuclear_um2=float((nuclei & ~core).sum()) * scale**2,
-        dark_share=float(nuclei.mean()),
-        clot_share=float(core.mean()),
-        sharpness=_sharpness(red, nuclei & ~core, scale, min(_EDGE_DENSITY, settings.nucleus_density / 2)),
-    )
-
-
-def rejection(look: FieldLook, settings: SurveySettings) -> str | None:
-    """Why a field is not to be read, None when it is."""
-    if look.clot_share > LARGEST_CLOT_SHARE or look.dark_share > settings.largest_dark_share:
-        return "clot"
-    if look.sharpness is None or look.nuclear_um2 < LEAST_NUCLEUS_SHARE * settings.nucleus_um2:
-        return "empty"
-    if look.sharpness < settings.least_sharpness:
-        return "out_of_focus"
-    return None
-
-
 def _readability(look: FieldLook, settings: SurveySettings) -> float:
     """1 for an even, sharp field; less near the limits of crowding and focus."""
     crowded = look.dark_share / settings.largest_dark_share
@@ -189,36 +136,83 @@ def _shares(start: int, end: int, side: int) -> tuple[NDArray[np.int64], int]:
     return inside[1:] - inside[:-1], int(first)
 
 
-def _low_power(slide: Pyramid, rect: Rect, settings: SurveySettings) -> NDArray[np.uint8]:
-    factor = slide.um_per_px / settings.um_per_px
-    left, top = math.ceil(rect.x * factor), math.ceil(rect.y * factor)
-    # A field that is thinner than a pixel of low power still gets one to look at.
-    width = max(1, math.floor(rect.right * factor) - left)
-    height = max(1, math.floor(rect.bottom * factor) - top)
+class _Grid:
+    """The fields of a slide as arrays of (rows, columns), and where they lie at low power."""
+
+    def __init__(self, slide: Pyramid, settings: SurveySettings) -> None:
+        self._side = _side_px(slide.um_per_px, settings)
+        self._size = slide.info.width_px, slide.info.height_px
+        self.xs, self.ys = (np.arange(0, size, self._side) for size in self._size)
+        self.shape = len(self.ys), len(self.xs)
+        rights, bottoms = (
+            np.minimum(starts + self._side, size) for starts, size in zip((self.xs, self.ys), self._size, strict=True)
+        )
+        area_px = (bottoms - self.ys)[:, None] * (rights - self.xs)
+        self.mm2 = area_px * slide.um_per_px**2 / 1e6
+        self.missing = lost_px(slide, settings).reshape(self.shape) > LARGEST_MISSING_SHARE * area_px
+        factor = slide.um_per_px / settings.um_per_px
+        self.columns, self.rows = _low_power(self.xs, rights, factor), _low_power(self.ys, bottoms, factor)
+        """First pixel at low power and the one behind the last, of each column and row of fields."""
+
+    def rect(self, row: int, column: int) -> Rect:
+        """Level-0 pixels of a field."""
+        x, y = int(self.xs[column]), int(self.ys[row])
+        return Rect(x, y, min(self._side, self._size[0] - x), min(self._side, self._size[1] - y))
+
+    def blocks(self) -> Iterator[NDArray[np.intp]]:
+        """Yield (row, column) of the fields of a block that are not missing, shape (N, 2), blocks in rows."""
+        step = max(1, _BLOCK_PX // max(1, int(self.columns[0][1] - self.columns[0][0])))
+        for top, left in itertools.product(range(0, self.shape[0], step), range(0, self.shape[1], step)):
+            known = np.argwhere(~self.missing[top : top + step, left : left + step])
+            if len(known):
+                yield known + np.array((top, left))
+
+
+def _looks(slide: Pyramid, grid: _Grid, settings: SurveySettings) -> Iterator[tuple[tuple[int, int], FieldLook]]:
+    """Yield (row, column) and look of every field that may hold nuclei."""
     level = slide.level_for(settings.um_per_px)
-    return slide.scaled_region(settings.um_per_px, Rect(left, top, width, height), from_level=level)
+    for known in grid.blocks():
+        (top, left), (bottom, right) = known.min(axis=0), known.max(axis=0) + 1
+        rows, columns = grid.rows[top:bottom], grid.columns[left:right]
+        y, x = int(rows[0][0]), int(columns[0][0])
+        rect = Rect(x, y, int(columns[-1][1]) - x, int(rows[-1][1]) - y)
+        low, high = slide.value_range(settings.um_per_px, rect, from_level=level)
+        if cannot_hold_nuclei(np.full(3, low, np.uint8), np.full(3, high, np.uint8), settings):
+            continue
+        pixels = slide.scaled_region(settings.um_per_px, rect, from_level=level)
+        empty = _surely_empty(pixels, rows - y, columns - x, settings)
+        for row, column in known.tolist():
+            if not empty[row - top, column - left]:
+                (y0, y1), (x0, x1) = grid.rows[row] - y, grid.columns[column] - x
+                yield (row, column), look_at(pixels[y0:y1, x0:x1], settings)
 
 
-def _without_specks(mask: NDArray[np.bool_], least_px: float) -> NDArray[np.bool_]:
-    named, count = ndimage.label(mask)
-    if not count:
-        return mask
-    sizes = np.bincount(named.ravel())
-    large = sizes >= least_px
-    large[0] = False
-    return np.asarray(large[named])
+def _surely_empty(
+    pixels: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], settings: SurveySettings
+) -> NDArray[np.bool_]:
+    """Whether each field of a block is free of nuclei beyond doubt, by its darkest and brightest pixels."""
+    starts = columns[:, 0]
+    lines = [np.stack([extreme.reduce(pixels[top:bottom], axis=0) for top, bottom in rows]) for extreme in _EXTREMES]
+    darkest, brightest = (
+        extreme.reduceat(line, starts, axis=1) for extreme, line in zip(_EXTREMES, lines, strict=True)
+    )
+    return cannot_hold_nuclei(darkest, brightest, settings)
 
 
-def _sharpness(
-    density: NDArray[np.float32], nuclei: NDArray[np.bool_], scale: float, least_contrast: float
-) -> float | None:
-    """Median steepness of the density at the outlines of nuclei, as a share of their contrast, per um."""
-    outline = nuclei & ~ndimage.binary_erosion(nuclei)
-    if outline.sum() < 4 or min(density.shape) < 2:
-        return None
-    contrast = float(np.median(density[nuclei])) - float(np.median(density[~nuclei])) if not nuclei.all() else 0.0
-    if contrast < least_contrast:
-        return 0.0
-    rows, columns = np.gradient(density)
-    steepness = ndimage.maximum_filter(np.hypot(rows, columns), 3)[outline]
-    return float(np.median(steepness)) / contrast / scale
+def _low_power(starts: NDArray[np.int64], ends: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
+    """Pixels at low power that lie within [start, end) of the slide, shape (N, 2).
+
+    A field that is thinner than a pixel of low power still gets one to look at.
+    """
+    first = np.ceil(starts * factor).astype(np.int64)
+    return np.stack((first, np.maximum(first + 1, np.floor(ends * factor).astype(np.int64))), axis=1)
+
+
+def _areas(reasons: NDArray[np.object_], mm2: NDArray[np.float64]) -> dict[str, float]:
+    """Area of the fields by the reason of their rejection, added up field by field as they lie."""
+    found, first = np.unique(reasons.astype(str), return_index=True)
+    return {
+        str(found[number]): float(np.cumsum(mm2[reasons == found[number]])[-1])
+        for number in np.argsort(first)
+        if found[number] != _READABLE
+    }

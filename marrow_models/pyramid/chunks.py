@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,19 @@ from numpy.typing import NDArray
 from marrow_models.pyramid.codec import chunk_decoder
 from marrow_models.pyramid.layout import LevelLayout
 from marrow_models.pyramid.shards import ABSENT, ShardCorrupt, index_bytes, parse_index, shard_key
-from marrow_models.slides.files import read_at
+from marrow_models.slides.files import read_descriptor
+
+_Shard = tuple[int, NDArray[np.uint64]]
+"""Descriptor and index of an open shard."""
 
 
 class LevelReader:
-    """Decodes single tiles of one level. Holds no open file; safe across threads and processes."""
+    """Decodes single tiles of one level. Holds no open file between calls; safe across threads and processes."""
 
     def __init__(self, store: Path, number: int, layout: LevelLayout) -> None:
         self.layout = layout
-        self._store, self._number = store, number
+        self._store, self._number = str(store), number
+        self._shard_tiles = layout.shard_tiles
         self._decode = chunk_decoder(layout.codec, layout.colour)
 
     def tile(self, row: int, column: int) -> NDArray[np.uint8] | None:
@@ -34,39 +39,91 @@ class LevelReader:
         TileUnreadable
             The chunk does not decode.
         """
-        data = self.chunk(row, column)
-        return None if data is None else self._decode(data, self.layout.tile_width_px, self.layout.tile_height_px)
+        return next(self.tiles([(row, column)]))
+
+    def tiles(self, places: Iterable[tuple[int, int]]) -> Iterator[NDArray[np.uint8] | None]:
+        """:meth:`tile` of each (row, column); a shard that several lie in is opened once."""
+        width, height = self.layout.tile_width_px, self.layout.tile_height_px
+        for data in self.chunks(places):
+            yield None if data is None else self._decode(data, width, height)
 
     def chunk(self, row: int, column: int) -> bytes | None:
         """Compressed bytes of a tile; None where the store has none of it."""
-        tiles = self.layout.shard_tiles
-        path = self._store / shard_key(self._number, row // tiles, column // tiles)
+        return next(self.chunks([(row, column)]))
+
+    def chunks(self, places: Iterable[tuple[int, int]]) -> Iterator[bytes | None]:
+        """:meth:`chunk` of each (row, column)."""
+        tiles = self._shard_tiles
+        shards: dict[tuple[int, int], _Shard | None] = {}
         try:
-            file = path.open("rb", buffering=0)
+            for row, column in places:
+                place = row // tiles, column // tiles
+                if place not in shards:
+                    shards[place] = self._opened(*place)
+                shard = shards[place]
+                yield None if shard is None else _chunk(shard, row % tiles, column % tiles)
+        finally:
+            for shard in shards.values():
+                if shard is not None:
+                    os.close(shard[0])
+
+    def holds_any(self, rows: range, columns: range) -> bool:
+        """Whether the store has a chunk of any tile in ``rows`` and ``columns``; none is read."""
+        tiles = self._shard_tiles
+        if not rows or not columns:
+            return False
+        for place in itertools.product(
+            range(rows.start // tiles, (rows.stop - 1) // tiles + 1),
+            range(columns.start // tiles, (columns.stop - 1) // tiles + 1),
+        ):
+            shard = self._opened(*place)
+            if shard is None:
+                continue
+            os.close(shard[0])
+            top, left = place[0] * tiles, place[1] * tiles
+            part = shard[1][
+                max(0, rows.start - top) : rows.stop - top, max(0, columns.start - left) : columns.stop - left
+            ]
+            if (part[..., 0] != ABSENT).any():
+                return True
+        return False
+
+    def _opened(self, row: int, column: int) -> _Shard | None:
+        path = f"{self._store}/{shard_key(self._number, row, column)}"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        with file:
-            index = _index(file, path, tiles)
-            offset, length = index[row % tiles, column % tiles]
-            if offset == ABSENT:
-                return None
-            data = read_at(file, int(offset), int(length))
-        if len(data) < int(length):
-            raise ShardCorrupt("a shard is shorter than its index says")
-        return data
+        try:
+            return descriptor, _index(descriptor, path, self._shard_tiles)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
 
-def _index(file: BinaryIO, path: Path, tiles: int) -> NDArray[np.uint64]:
+def _chunk(shard: _Shard, row: int, column: int) -> bytes | None:
+    descriptor, index = shard
+    offset, length = index[row, column].tolist()
+    if offset == ABSENT:
+        return None
+    data = read_descriptor(descriptor, offset, length)
+    if len(data) < length:
+        raise ShardCorrupt("a shard is shorter than its index says")
+    return data
+
+
+def _index(descriptor: int, path: str, tiles: int) -> NDArray[np.uint64]:
     """Return the index of an open shard, kept for the life of the process as long as the file is the same."""
-    stat = os.fstat(file.fileno())
+    stat = os.fstat(descriptor)
     identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     cached = _indices(path, identity)
     if not cached:
-        cached.append(parse_index(read_at(file, stat.st_size - index_bytes(tiles), index_bytes(tiles)), tiles))
+        raw = read_descriptor(descriptor, stat.st_size - index_bytes(tiles), index_bytes(tiles))
+        cached.append(parse_index(raw, tiles))
     return cached[0]
 
 
 @lru_cache(maxsize=512)
-def _indices(path: Path, identity: tuple[int, ...]) -> list[NDArray[np.uint64]]:
+def _indices(path: str, identity: tuple[int, ...]) -> list[NDArray[np.uint64]]:
     """Return a slot for the index of one version of a shard."""
     return []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marrow_models.pyramid.layout import FORMAT_VERSION, LevelLayout, group_document
-from marrow_models.pyramid.levels import Damage, WrittenLevel, write_made_levels, write_source_level
+from marrow_models.pyramid.levels import Damage, WrittenLevel, write_levels
 from marrow_models.pyramid.manifest import (
     always,
     answers,
@@ -140,14 +140,12 @@ def _write_levels(reader: SlideReader, plans: list[LevelPlan], partial: Path, da
     for number, plan in enumerate(plans):
         if plan.source is None:
             continue
-        written.append(write_source_level(reader, plan, partial, number, damage))
         made: list[LevelLayout] = []
         for below in plans[number + 1 :]:
             if below.source is not None:
                 break
             made.append(below.layout)
-        if made:
-            written += write_made_levels(plan.layout, made, partial, number)
+        written += write_levels(reader, plan, made, partial, number, damage)
     return written
 
 

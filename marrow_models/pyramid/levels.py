@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import itertools
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.chunks import LevelReader
-from marrow_models.pyramid.codec import JPEG_CODEC, zstd_encode
-from marrow_models.pyramid.layout import FILL, LevelLayout
-from marrow_models.pyramid.missing import PRESENT, UNDECODABLE, UNSCANNED, new_grid
+from marrow_models.pyramid.in_order import in_order
+from marrow_models.pyramid.layout import LevelLayout
+from marrow_models.pyramid.made import Branch, Tree
+from marrow_models.pyramid.missing import PRESENT, new_grid
 from marrow_models.pyramid.plan import LevelPlan
 from marrow_models.pyramid.shards import FileRecord, LevelWriter
-from marrow_models.slides import jpeg
+from marrow_models.pyramid.source_tiles import Fetch, SourceTile, source_tiles, stored_tiles
 from marrow_models.slides.reader import SlideReader, TileSizeMismatch, TileUnreadable
 
 
@@ -74,130 +76,78 @@ class WrittenLevel:
     records: dict[str, FileRecord] = field(default_factory=dict)
 
 
-def write_source_level(reader: SlideReader, plan: LevelPlan, store: Path, number: int, damage: Damage) -> WrittenLevel:
-    """Write a level of the source tile by tile, in rows; each copied tile is decoded once to prove that it can be.
+def write_levels(
+    reader: SlideReader, plan: LevelPlan, made: Sequence[LevelLayout], store: Path, number: int, damage: Damage
+) -> list[WrittenLevel]:
+    """Write a level of the source as level ``number`` of the store, and the ``made`` levels below it.
+
+    Those are averages of 2 x 2 pixels, again and again: of averages, not of re-coded JPEG. The tree of tiles is walked
+    depth first, so that each source tile is read and decoded once and memory is a few tiles a level. Tiles that are
+    only copied are not decoded; each is proven to be decodable.
 
     Raises
     ------
     SlideRefused
         TILE_ERRORS or TILE_SIZE_MISMATCH where too many tiles do not decode.
     """
+    if made and reader.tile_size(plan.source or 0) is not None:
+        return _write_tree(source_tiles(reader, plan, pixels=True), plan.layout, made, store, number, damage)
+    # Strips reach across the slide: to come back to them for every branch of the tree would decode them again.
+    top = _write_rows(source_tiles(reader, plan, pixels=False), plan, store, number, damage)
+    if not made:
+        return [top]
+    again = stored_tiles(LevelReader(store, number, plan.layout))
+    return [top, *_write_tree(again, plan.layout, made, store, number, None)[1:]]
+
+
+def _write_rows(fetch: Fetch, plan: LevelPlan, store: Path, number: int, damage: Damage) -> WrittenLevel:
+    """Write a level of the source in rows, as most scanners do."""
     layout = plan.layout
     written = WrittenLevel(layout, new_grid(layout))
-    fetch, source = (_copied if plan.copied else _recoded), plan.source or 0
+    places = itertools.product(range(layout.rows), range(layout.columns))
     with LevelWriter(store, number, layout) as writer:
-        for row, column in np.ndindex(layout.rows, layout.columns):
-            data, state = None, UNDECODABLE
-            try:
-                data, state = fetch(reader, source, layout, row, column)
-            except TileUnreadable as why:
-                damage.add(why)
-            damage.decoded += state == PRESENT
-            written.grid[row, column] = state
-            writer.put(row, column, data)
+        if plan.copied:  # as fast as the disk: threads would only cost
+            for place in places:
+                _take(fetch(*place), written, writer, damage)
+        else:
+            with closing(in_order(lambda place: fetch(*place)._replace(pixels=None), places)) as tiles:
+                for tile in tiles:
+                    _take(tile, written, writer, damage)
     written.records = writer.records
     return written
 
 
-def write_made_levels(source: LevelLayout, made: Sequence[LevelLayout], store: Path, number: int) -> list[WrittenLevel]:
-    """Make the levels below ``source`` (level ``number`` of the store) by averaging 2 x 2 pixels again and again.
+def _write_tree(
+    fetch: Fetch, source: LevelLayout, made: Sequence[LevelLayout], store: Path, number: int, damage: Damage | None
+) -> list[WrittenLevel]:
+    """Write made levels and the level they come from; without ``damage`` to count, that one is in the store already."""
+    layouts = [source, *made]
+    written = [WrittenLevel(layout, new_grid(layout)) for layout in layouts]
+    writers = [LevelWriter(store, number + step, layout) for step, layout in enumerate(layouts)]
+    tree = Tree(fetch, layouts)
 
-    The tree of tiles is walked depth first, so that each source tile is decoded once, averages are taken of
-    averages and not of re-coded JPEG, and memory is four tiles a level.
-    """
+    def take(branch: Branch) -> None:
+        if damage is not None:
+            for tile in branch.sources:
+                _take(tile, written[0], writers[0], damage)
+        for step, row, column, data in branch.made:
+            writers[step].put(row, column, data)
+
     with ExitStack() as stack:
-        writers = [LevelWriter(store, number + 1 + step, layout) for step, layout in enumerate(made)]
-        for writer in writers:
+        for writer in writers if damage is not None else writers[1:]:
             stack.enter_context(writer)
-        tree = _Tree(LevelReader(store, number, source), [source, *made], writers)
-        for row, column in _by_shards(made[-1]):
-            tree.tile(len(made), row, column)
-    return [
-        WrittenLevel(layout, new_grid(layout), writer.records) for layout, writer in zip(made, writers, strict=True)
-    ]
+        tree.crown(stack.enter_context(closing(in_order(tree.branch, tree.roots()))), take)
+    for level, writer in zip(written, writers, strict=True):
+        level.records = writer.records
+    return written
 
 
-def _by_shards(layout: LevelLayout) -> Iterator[tuple[int, int]]:
-    """Yield (row, column) of all tiles, shard after shard."""
-    tiles = layout.shard_tiles
-    for top, left in np.ndindex(-(-layout.rows // tiles), -(-layout.columns // tiles)):
-        for row in range(top * tiles, min((top + 1) * tiles, layout.rows)):
-            for column in range(left * tiles, min((left + 1) * tiles, layout.columns)):
-                yield row, column
-
-
-class _Tree:
-    """Tiles of made levels over the tiles of the level they come from (step 0)."""
-
-    def __init__(self, reader: LevelReader, layouts: list[LevelLayout], writers: list[LevelWriter]) -> None:
-        self._reader, self._layouts, self._writers = reader, layouts, writers
-
-    def tile(self, step: int, row: int, column: int) -> NDArray[np.uint8] | None:
-        """Pixels of a tile, clipped to its level, written if it is a made one; None where nothing is known of it."""
-        layout = self._layouts[step]
-        if row >= layout.rows or column >= layout.columns:
-            return None
-        rect = layout.tile_rect(row, column)
-        if step == 0:
-            pixels = self._reader.tile(row, column)
-            return None if pixels is None else pixels[: rect.height, : rect.width]
-        quarters = [[self.tile(step - 1, 2 * row + i, 2 * column + j) for j in (0, 1)] for i in (0, 1)]
-        if all(quarter is None for line in quarters for quarter in line):
-            self._writers[step - 1].put(row, column, None)
-            return None
-        pixels = halved(self._joined(quarters, step - 1, row, column))
-        self._writers[step - 1].put(row, column, encoded(pixels, layout))
-        return pixels
-
-    def _joined(
-        self, quarters: list[list[NDArray[np.uint8] | None]], step: int, row: int, column: int
-    ) -> NDArray[np.uint8]:
-        above, below = self._layouts[step], self._layouts[step + 1]
-        rect = below.tile_rect(row, column)
-        x, y = 2 * rect.x, 2 * rect.y
-        width, height = min(2 * rect.width, above.width_px - x), min(2 * rect.height, above.height_px - y)
-        out = np.full((height, width, 3), FILL, np.uint8)
-        for i, line in enumerate(quarters):
-            for j, quarter in enumerate(line):
-                if quarter is not None:
-                    top, left = i * above.tile_height_px, j * above.tile_width_px
-                    out[top : top + quarter.shape[0], left : left + quarter.shape[1]] = quarter
-        return out
-
-
-def halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average squares of 2 x 2 pixels, rounding half up; an odd last row or column stands for both of its square."""
-    height, width = pixels.shape[:2]
-    if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    rows = pixels[0::2].astype(np.uint16) + pixels[1::2]
-    return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
-
-
-def encoded(pixels: NDArray[np.uint8], layout: LevelLayout) -> bytes | None:
-    """Encode the pixels of a tile as ``layout`` says, filled up to a whole tile; None where all are white.
-
-    The filling repeats the edge in JPEG, whose blocks would else bleed it into the picture.
-    """
-    if (pixels == FILL).all():
-        return None
-    height, width = pixels.shape[:2]
-    rest = ((0, layout.tile_height_px - height), (0, layout.tile_width_px - width), (0, 0))
-    if layout.codec == JPEG_CODEC:
-        return jpeg.encode(np.pad(pixels, rest, mode="edge"))
-    return zstd_encode(np.pad(pixels, rest, constant_values=FILL))
-
-
-def _copied(reader: SlideReader, source: int, layout: LevelLayout, row: int, column: int) -> tuple[bytes | None, int]:
-    stream = reader.encoded_tile(source, column, row)
-    if stream is None:
-        return None, UNSCANNED
-    jpeg.decode(stream, layout.colour, layout.tile_width_px, layout.tile_height_px)
-    return stream, PRESENT
-
-
-def _recoded(reader: SlideReader, source: int, layout: LevelLayout, row: int, column: int) -> tuple[bytes | None, int]:
-    rect = layout.tile_rect(row, column)
-    if not reader.is_scanned(source, rect):
-        return None, UNSCANNED
-    return encoded(reader.region(source, rect), layout), PRESENT
+def _take(tile: SourceTile, written: WrittenLevel, writer: LevelWriter, damage: Damage) -> None:
+    """Write a tile of the source and keep what became of it."""
+    if tile.lost is not None:
+        damage.add(tile.lost)
+    if tile.state == PRESENT:
+        damage.decoded += 1
+    else:
+        written.grid[tile.row, tile.column] = tile.state
+    writer.put(tile.row, tile.column, tile.data)

@@ -29,10 +29,14 @@ def missing_areas(grid: NDArray[np.uint8], layout: LevelLayout, base: LevelLayou
 
 def missing_pixels(grid: NDArray[np.uint8], layout: LevelLayout, state: int) -> int:
     """Pixels of the level in tiles of ``state``."""
-    return sum(
-        layout.tile_rect(int(row), int(column)).width * layout.tile_rect(int(row), int(column)).height
-        for row, column in zip(*np.nonzero(grid == state), strict=True)
-    )
+    heights = _clipped(layout.rows, layout.tile_height_px, layout.height_px)
+    widths = _clipped(layout.columns, layout.tile_width_px, layout.width_px)
+    return int(heights @ ((grid == state) @ widths))
+
+
+def _clipped(tiles: int, tile_px: int, level_px: int) -> NDArray[np.int64]:
+    """Height (or width) of each row (column) of tiles, the last one clipped to the level."""
+    return np.minimum(tile_px, level_px - np.arange(tiles, dtype=np.int64) * tile_px)
 
 
 def _scaled(left: int, top: int, right: int, bottom: int, layout: LevelLayout, base: LevelLayout) -> Rect:

@@ -30,6 +30,8 @@ def resampled(read: Callable[[Rect], NDArray[np.uint8]], ratio: float, rect: Rec
     if rect.width <= 0 or rect.height <= 0:
         return np.empty((max(0, rect.height), max(0, rect.width), 3), np.uint8)
     ratio = _snapped(ratio)
+    if ratio == 1.0:  # each pixel is its own average
+        return read(rect)
     box = max(1, math.floor(ratio))
     step = ratio / box
     columns = _Taps.of(rect.x, rect.width, step)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from marrow_models.errors import MarrowError
 from marrow_models.pyramid.layout import LevelLayout
 
-ABSENT = np.uint64(2**64 - 1)
+ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there."""
 _CRC_BYTES = 4
 
@@ -112,13 +112,14 @@ class LevelWriter:
 
     def __init__(self, store: Path, number: int, layout: LevelLayout) -> None:
         self._store, self._number, self._layout = store, number, layout
+        self._tiles = layout.shard_tiles
         self._open: dict[tuple[int, int], _Shard] = {}
         self._left = layout.rows * layout.columns
         self.records: dict[str, FileRecord] = {}
 
     def put(self, row: int, column: int, data: bytes | None) -> None:
         """Write the encoded chunk of a tile; None leaves it out, so that it reads as white. Once for every tile."""
-        tiles = self._layout.shard_tiles
+        tiles = self._tiles
         place = row // tiles, column // tiles
         shard = self._open.get(place)
         if shard is None:
@@ -142,7 +143,7 @@ class LevelWriter:
             raise MarrowError(f"level {self._number}: {self._left} tiles were not written")
 
     def _expected(self, row: int, column: int) -> int:
-        tiles = self._layout.shard_tiles
+        tiles = self._tiles
         rows = min(tiles, self._layout.rows - row * tiles)
         columns = min(tiles, self._layout.columns - column * tiles)
         return rows * columns

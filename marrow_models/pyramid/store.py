@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,21 +77,21 @@ class Pyramid:
 
     def region(self, level: int, rect: Rect) -> NDArray[np.uint8]:
         """Pixels of ``rect`` (level pixels, may reach outside), shape (height, width, 3); 255 where none are known."""
-        reader = self._levels[level]
-        layout = reader.layout
-        out = np.full((rect.height, rect.width, 3), FILL, np.uint8)
+        layout = self._levels[level].layout
+        inside = rect.x >= 0 and rect.y >= 0 and rect.right <= layout.width_px and rect.bottom <= layout.height_px
+        shape = max(0, rect.height), max(0, rect.width), 3
+        out = np.empty(shape, np.uint8) if inside else np.full(shape, FILL, np.uint8)
         last_row, last_column = min(rect.bottom, layout.height_px) - 1, min(rect.right, layout.width_px) - 1
-        for row in range(max(rect.y, 0) // layout.tile_height_px, last_row // layout.tile_height_px + 1):
-            for column in range(max(rect.x, 0) // layout.tile_width_px, last_column // layout.tile_width_px + 1):
-                pixels = self._tile(level, row, column)
-                if pixels is None:
-                    continue
-                tile = layout.tile_rect(row, column)
-                top, left = max(tile.y, rect.y), max(tile.x, rect.x)
-                bottom, right = min(tile.bottom, rect.bottom), min(tile.right, rect.right)
-                out[top - rect.y : bottom - rect.y, left - rect.x : right - rect.x] = pixels[
-                    top - tile.y : bottom - tile.y, left - tile.x : right - tile.x
-                ]
+        rows = range(max(rect.y, 0) // layout.tile_height_px, last_row // layout.tile_height_px + 1)
+        columns = range(max(rect.x, 0) // layout.tile_width_px, last_column // layout.tile_width_px + 1)
+        for (row, column), pixels in self._tiles(level, list(itertools.product(rows, columns))):
+            tile = layout.tile_rect(row, column)
+            top, left = max(tile.y, rect.y), max(tile.x, rect.x)
+            bottom, right = min(tile.bottom, rect.bottom), min(tile.right, rect.right)
+            if top >= bottom or left >= right:  # beside the slide, where its last tile would go on
+                continue
+            part = out[top - rect.y : bottom - rect.y, left - rect.x : right - rect.x]
+            part[:] = FILL if pixels is None else pixels[top - tile.y : bottom - tile.y, left - tile.x : right - tile.x]
         return out
 
     def scaled_region(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> NDArray[np.uint8]:
@@ -102,14 +104,42 @@ class Pyramid:
         scale = self.um_per_px * self.info.levels[from_level].downsample
         return resampled(lambda part: self.region(from_level, part), um_per_px / scale, rect)
 
-    def _tile(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
-        key = (self._store, self._mark, level, row, column)
-        pixels = _TILES.get(key)
-        if pixels is None:
-            pixels = self._levels[level].tile(row, column)
+    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> tuple[int, int]:
+        """Bounds of all values of :meth:`scaled_region`, from whole tiles: cheaper, and perhaps wider than need be.
+
+        (255, 255) where the store holds nothing under ``rect``; nothing is decoded then.
+        """
+        layout = self._levels[from_level].layout
+        ratio = um_per_px / (self.um_per_px * self.info.levels[from_level].downsample)
+        edge = 0 if ratio == 1.0 else math.ceil(ratio) + 1  # what averaging and interpolation may reach for
+        left, top = math.floor(rect.x * ratio) - edge, math.floor(rect.y * ratio) - edge
+        right, bottom = math.ceil(rect.right * ratio) + edge, math.ceil(rect.bottom * ratio) + edge
+        rows = range(max(top, 0) // layout.tile_height_px, -(-min(bottom, layout.height_px) // layout.tile_height_px))
+        columns = range(max(left, 0) // layout.tile_width_px, -(-min(right, layout.width_px) // layout.tile_width_px))
+        if not self._levels[from_level].holds_any(rows, columns):
+            return FILL, FILL
+        low, high = FILL, 0
+        for _, pixels in self._tiles(from_level, list(itertools.product(rows, columns))):
+            low = low if pixels is None else min(low, int(pixels.min()))
+            high = FILL if pixels is None else max(high, int(pixels.max()))
+        inside = left >= 0 and top >= 0 and right <= layout.width_px and bottom <= layout.height_px
+        return low, high if inside else FILL
+
+    def _tiles(
+        self, level: int, places: list[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8] | None]]:
+        """Yield (row, column) and pixels of each tile; those that were decoded lately first."""
+        rest = []
+        for place in places:
+            pixels = _TILES.get((self._store, self._mark, level, *place))
+            if pixels is None:
+                rest.append(place)
+            else:
+                yield place, pixels
+        for place, pixels in zip(rest, self._levels[level].tiles(rest), strict=True):
             if pixels is not None:
-                _TILES.put(key, pixels)
-        return pixels
+                _TILES.put((self._store, self._mark, level, *place), pixels)
+            yield place, pixels
 
 
 @lru_cache(maxsize=32)

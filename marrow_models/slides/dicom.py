@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.records import Rect, SlideInfo
-from marrow_models.slides import jpeg
 from marrow_models.slides.cache import ArrayCache
 from marrow_models.slides.dicom_header import read_membership
 from marrow_models.slides.dicom_level import DicomLevel
@@ -78,7 +77,7 @@ class DicomReader:
         frame = found.frame(column, row)
         if frame is None:
             return None
-        return jpeg.self_standing(frame, b"", found.tile_width_px, found.tile_height_px)
+        return found.streams.alone(frame)
 
     def is_scanned(self, level: int, rect: Rect) -> bool:
         """Whether ``rect`` touches a tile that has a frame."""

@@ -16,6 +16,7 @@ from marrow_models.slides.dicom_frames import FrameTable, encapsulated_frames, n
 from marrow_models.slides.dicom_header import parsing, read_header
 from marrow_models.slides.files import open_regular, read_at, size_of
 from marrow_models.slides.gate import check_dimensions, check_within_file
+from marrow_models.slides.jpeg_streams import StandingStreams
 from marrow_models.slides.pixel_size import believable_power
 from marrow_models.slides.reader import ColourSpace, TileUnreadable
 
@@ -70,6 +71,7 @@ class DicomLevel:
         self._check_pixels(header)
         check_dimensions(self.width_px, self.height_px, size_of(self.file))
         check_dimensions(self.tile_width_px, self.tile_height_px, size_of(self.file))
+        self.streams = StandingStreams(b"", self.tile_width_px, self.tile_height_px)
         self.columns = -(-self.width_px // self.tile_width_px)
         self.rows = -(-self.height_px // self.tile_height_px)
         frames = int(header.get("NumberOfFrames", 1))
@@ -152,7 +154,7 @@ class DicomLevel:
         """Decode one frame to RGB, shape (tile height, tile width, 3)."""
         width, height = self.tile_width_px, self.tile_height_px
         if colour is not None:
-            return jpeg.decode(jpeg.self_standing(frame, b"", width, height), colour, width, height)
+            return jpeg.decode(self.streams.alone(frame), colour, width, height)
         if self.syntax in _DECODERS:
             return _DECODERS[self.syntax](frame, width, height)
         pixels = np.frombuffer(frame, np.uint8)

@@ -69,16 +69,26 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     SlideRefused
         SOURCE_GONE where the disk or its server fails.
     """
+    return read_descriptor(file.fileno(), offset, count)
+
+
+def read_descriptor(descriptor: int, offset: int, count: int) -> bytes:
+    """As :func:`read_at`, of an open descriptor."""
     parts: list[bytes] = []
     while count > 0:
-        with source_errors():
-            part = os.pread(file.fileno(), count, offset)
+        try:
+            part = os.pread(descriptor, count, offset)
+        except OSError:
+            with source_errors():
+                raise
+        if len(part) == count and not parts:
+            return part
         if not part:
             break
         parts.append(part)
         offset += len(part)
         count -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
 
 
 def size_of(file: BinaryIO) -> int:

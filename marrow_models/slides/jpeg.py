@@ -13,12 +13,12 @@ from marrow_models.slides.reader import ColourSpace, TileSizeMismatch, TileUnrea
 QUALITY = 90
 """Quality of tiles that we make ourselves (lower levels); tiles of the source are never encoded again."""
 
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 _DHT, _SOS, _DQT, _DRI, _APP0, _APP14 = 0xC4, 0xDA, 0xDB, 0xDD, 0xE0, 0xEE
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive: what every decoder in the field reads."""
 _NEEDED = _FRAMES | {_DHT, _DQT, _DRI, _APP14}
-_MAX_TRAILER = 64
+MAX_TRAILER = 64
 """Bytes of padding that writers leave behind the end of a stream."""
 
 
@@ -33,6 +33,8 @@ class JpegHeader:
     has_jfif: bool
     adobe_transform: int | None
     """Colour transform of the Adobe marker; None without one."""
+    frame: int
+    """Second byte of the frame's marker, which names the process; 0 without a frame."""
     needed: bytes
     """The segments a decoder needs: no comment, no application data, which may hold anything."""
     scan: int
@@ -49,7 +51,7 @@ def parse_header(stream: bytes) -> JpegHeader:
     """
     if stream[:2] != _SOI:
         raise TileUnreadable("not a JPEG stream")
-    width = height = 0
+    width = height = frame = 0
     components: tuple[int, ...] = ()
     jfif, adobe, needed, position = False, None, [], 2
     while position + 4 <= len(stream) and stream[position] == 0xFF:
@@ -63,7 +65,7 @@ def parse_header(stream: bytes) -> JpegHeader:
         body = stream[position + 4 : end]
         if marker in _FRAMES and len(body) >= 6:
             height, width = int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
-            components = tuple(body[6 : 6 + 3 * body[5] : 3])
+            components, frame = tuple(body[6 : 6 + 3 * body[5] : 3]), marker
         elif marker == _APP0 and body[:4] == b"JFIF":
             jfif = True
         elif marker == _APP14 and body[:5] == b"Adobe" and len(body) >= 12:
@@ -72,7 +74,7 @@ def parse_header(stream: bytes) -> JpegHeader:
             needed.append(stream[position:end])
         position = end
     scan = position if stream[position : position + 2] == b"\xff\xda" else -1
-    return JpegHeader(width, height, components, jfif, adobe, b"".join(needed), scan)
+    return JpegHeader(width, height, components, jfif, adobe, frame, b"".join(needed), scan)
 
 
 def colour_space(header: JpegHeader, declared: ColourSpace) -> ColourSpace:
@@ -110,8 +112,8 @@ def self_standing(stream: bytes, tables: bytes, width_px: int, height_px: int) -
             f"JPEG of {header.width_px} x {header.height_px} px, {len(header.components)} components, "
             f"in a tile of {width_px} x {height_px}"
         )
-    end = stream.rfind(_EOI)
-    if end < header.scan or len(stream) - end - 2 > _MAX_TRAILER:
+    end = stream.rfind(EOI)
+    if end < header.scan or len(stream) - end - 2 > MAX_TRAILER:
         raise TileUnreadable("the JPEG stream is cut short")
     return b"".join((_SOI, tables, header.needed, stream[header.scan : end + 2]))
 

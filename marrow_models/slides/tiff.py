@@ -21,6 +21,7 @@ from marrow_models.slides import jpeg, jpeg2000, tiff_header
 from marrow_models.slides.cache import ArrayCache
 from marrow_models.slides.files import open_regular, read_at, size_of
 from marrow_models.slides.gate import check_dimensions, check_within_file
+from marrow_models.slides.jpeg_streams import StandingStreams
 from marrow_models.slides.levels import level_infos
 from marrow_models.slides.pixel_size import believable
 from marrow_models.slides.reader import ColourSpace, TileUnreadable
@@ -64,9 +65,10 @@ class _Level:
             raise SlideRefused(Reason.PIXEL_FORMAT, "tiles or strips of more than 512 MiB")
 
     @cached_property
-    def jpeg_tables(self) -> bytes:
+    def streams(self) -> StandingStreams:
         tables = self.page.jpegtables
-        return b"" if tables is None else jpeg.parse_header(tables).needed
+        needed = b"" if tables is None else jpeg.parse_header(tables).needed
+        return StandingStreams(needed, self.seg_width, self.seg_height)
 
 
 class TiffReader:
@@ -80,6 +82,7 @@ class TiffReader:
 
     def __init__(self, path: Path, members: Sequence[Path], dialect: str) -> None:
         self._file: BinaryIO = open_regular(path)
+        self._size = size_of(self._file)
         try:
             layout = tiff_header.read_layout(self._file)
             tiff_header.check_chain(self._file, layout)
@@ -101,7 +104,7 @@ class TiffReader:
         # A neutral name, so that no message can hold the file's; other files named by OME-XML stay closed.
         tiff = tifffile.TiffFile(self._file, name="slide", is_ndpi=ndpi, _multifile=False)
         pages = pyramid_pages(tiff, dialect)
-        size = size_of(self._file)
+        size = self._size
         check_dimensions(int(pages[0].imagewidth), int(pages[0].imagelength), size)
         for page in tiff.pages:  # label and macro too: where their end is missing, the file is cut
             check_within_file(*_segments_outside(page.aspage(), size))
@@ -151,8 +154,7 @@ class TiffReader:
         index = row * found.columns + column
         if found.counts[index] == 0:
             return None
-        data = self._segment_bytes(found, index)
-        return jpeg.self_standing(data, found.jpeg_tables, found.seg_width, found.seg_height)
+        return found.streams.alone(self._segment_bytes(found, index))
 
     def is_scanned(self, level: int, rect: Rect) -> bool:
         """Whether a tile or strip that touches ``rect`` has bytes."""
@@ -210,7 +212,7 @@ class TiffReader:
         data = self._segment_bytes(level, index)
         compression = int(level.page.compression)
         if level.copyable:
-            jpeg.self_standing(data, b"", level.seg_width, level.seg_height)  # a forged size must not reach a decoder
+            level.streams.alone(data)  # a forged size must not reach a decoder
         elif compression == _JPEG2000:
             jpeg2000.check_size(data, level.seg_width, level.seg_height)
         try:
@@ -228,9 +230,12 @@ class TiffReader:
 
     def _segment_bytes(self, level: _Level, index: int) -> bytes:
         offset, count = int(level.offsets[index]), int(level.counts[index])
-        if offset + count > size_of(self._file):
+        if offset + count > self._size:
             raise TileUnreadable("behind the end of the file")
-        return read_at(self._file, offset, count)
+        data = read_at(self._file, offset, count)
+        if len(data) < count:
+            raise TileUnreadable("behind the end of the file")
+        return data
 
 
 def _segments_outside(page: tifffile.TiffPage, file_bytes: int) -> tuple[int, int]:

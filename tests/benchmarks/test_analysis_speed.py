@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks.measure import Cost, Job, absolute, ratio_of, run, side_by_side
 from tests.benchmarks.report import plot_growth
-from tests.benchmarks.slides import ingested
+from tests.benchmarks.drawn_slides import ingested
 
 if TYPE_CHECKING:
     from tests.benchmarks.conftest import Results

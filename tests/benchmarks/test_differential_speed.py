@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.benchmarks.measure import Job, absolute, side_by_side
-from tests.benchmarks.slides import ingested
+from tests.benchmarks.drawn_slides import ingested
 
 if TYPE_CHECKING:
     from tests.benchmarks.conftest import Results

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.benchmarks.measure import Job, ratio_of, side_by_side
-from tests.benchmarks.slides import ingested
+from tests.benchmarks.drawn_slides import ingested
 
 if TYPE_CHECKING:
     from tests.benchmarks.conftest import Results

@@ -24,7 +24,7 @@ from ome_zarr_models.v05 import Image
 from marrow_models.errors import Reason, SlideRefused, UserError
 from marrow_models.pyramid import ingest as ingest_module
 from marrow_models.pyramid.ingest import StoreReceipt, ingest_slide
-from marrow_models.pyramid.levels import halved
+from marrow_models.pyramid.made import halved
 from marrow_models.pyramid.manifest import StoreError, check_content
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import MissingArea, Rect

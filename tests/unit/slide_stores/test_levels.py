@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.codec import JPEG_CODEC, ZSTD_CODEC, zstd_decode
 from marrow_models.pyramid.layout import LevelLayout
-from marrow_models.pyramid.levels import Damage, encoded, halved
+from marrow_models.pyramid.levels import Damage
+from marrow_models.pyramid.made import encoded, halved
 from marrow_models.slides import jpeg
 from marrow_models.slides.levels import downsample_of
 from marrow_models.slides.reader import TileSizeMismatch, TileUnreadable

@@ -1,0 +1,108 @@
+"""Other converters beside ours, where ``MARROW_BENCH_PEERS`` names the Python of an environment that has them.
+
+Run by that Python as a script: ``python peers_ingest.py PEER SOURCE OUT``. Prints its CPU seconds without imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.benchmarks.measure import Cost, Figure, Job
+
+PEERS = ("large_image", "wsic", "ome_zarr")
+"""Modules; each that can be imported there is compared."""
+
+
+def jobs(source: Path, folder: Path) -> dict[str, Job]:
+    """A job for each peer that is there; none without the variable."""
+    from tests.benchmarks.measure import Job
+
+    python = os.environ.get("MARROW_BENCH_PEERS")
+    if not python:
+        return {}
+    found = {}
+    for peer in PEERS:
+        if subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False).returncode == 0:
+            out = folder / peer
+            arguments = {"python": python, "peer": peer, "source": str(source), "out": str(out)}
+            found[peer] = Job("tests.benchmarks.peers_ingest:run_peer", arguments, out)
+    return found
+
+
+def figures(work: str, costs: Mapping[str, Sequence[Cost]], ours: str) -> list[Figure]:
+    """Ours over each peer: half its CPU, a tenth of its bytes."""
+    from tests.benchmarks.measure import ratio_of
+
+    found = []
+    for peer in PEERS:
+        if peer in costs:
+            found += [
+                ratio_of(
+                    f"{work}, beside {peer}", costs, ours=ours, floor=peer, target=0.5,
+                    of=lambda cost: cost.said.get("cpu_s", cost.cpu_s),
+                ),
+                ratio_of(
+                    f"{work}, beside {peer}: size", costs, ours=ours, floor=peer, target=0.1,
+                    of=lambda cost: cost.written_mb, unit="MB",
+                ),
+            ]  # fmt: skip
+    return found
+
+
+def run_peer(python: str, peer: str, source: str, out: str) -> Any:
+    """Let a peer convert; what it said of its cost."""
+    done = subprocess.run([python, __file__, peer, source, out], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def large_image(source: str, out: str) -> None:
+    """Tile by tile into its Zarr sink, 1,024 px a tile: its fastest way."""
+    import large_image as module
+
+    slide = module.open(source)
+    sink = module.new()
+    for tile in slide.tileIterator(
+        format=module.constants.TILE_FORMAT_NUMPY, tile_size={"width": 1024, "height": 1024}
+    ):
+        sink.addTile(tile["tile"][..., :3], x=tile["x"], y=tile["y"])
+    sink.write(out)
+
+
+def wsic(source: str, out: str) -> None:
+    """Level 0 transcoded: no pyramid, no scale."""
+    from wsic.readers import Reader
+    from wsic.writers import ZarrWriter
+
+    reader = Reader.from_file(Path(source))
+    writer = ZarrWriter(Path(out), shape=reader.shape, tile_size=reader.tile_shape[:2][::-1])
+    writer.transcode_from_reader(reader)
+
+
+def ome_zarr(source: str, out: str) -> None:
+    """``write_image`` with local means, chunks of 512 px."""
+    import tifffile
+    import zarr
+    from ome_zarr.scale import Scaler
+    from ome_zarr.writer import write_image
+
+    pixels = tifffile.imread(source).transpose(2, 0, 1)
+    scaler = Scaler(method="local_mean", max_layer=5)
+    write_image(
+        pixels, zarr.open_group(out, mode="w"), axes="cyx", scaler=scaler, storage_options={"chunks": (3, 512, 512)}
+    )
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    __import__(name)
+    before = time.process_time()
+    globals()[name](*arguments)
+    print(json.dumps({"cpu_s": time.process_time() - before}))  # noqa: T201 - the answer to the process that asked
