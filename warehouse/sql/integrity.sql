@@ -52,3 +52,12 @@ SELECT 'differentials of no suggestion', count(*)
 FROM fact_differential ANTI JOIN fact_patient_diagnosis USING (diagnosis_key)
 UNION ALL
 SELECT 'events of no run', count(*) FROM ledger_event ANTI JOIN dim_run USING (run_id)
+UNION ALL
+SELECT 'classes counted otherwise than their cells', count(*)
+FROM (SELECT result_key, cell_class, count(*) AS cells FROM fact_cell GROUP BY ALL) AS f
+FULL JOIN fact_cell_count AS c USING (result_key, cell_class) WHERE f.cells IS DISTINCT FROM c.cells
+UNION ALL
+SELECT 'attributes counted otherwise than their cells', count(*)
+FROM (SELECT result_key, attribute, value, count(*) AS cells FROM fact_cell_attribute GROUP BY ALL) AS t
+FULL JOIN (SELECT result_key, attribute, value, sum(cells) AS cells FROM fact_attribute_count GROUP BY ALL) AS c
+USING (result_key, attribute, value) WHERE t.cells IS DISTINCT FROM c.cells
