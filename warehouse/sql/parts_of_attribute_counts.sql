@@ -1,0 +1,1 @@
+SELECT v.*, p.part FROM attribute_counts AS v JOIN staging AS p ON p.slide_id = v.slide_id
