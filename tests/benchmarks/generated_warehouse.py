@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from warehouse.connection import open_warehouse
-from warehouse.migrate import mark_published, migrate
+from warehouse.migrate import mark_published
+from warehouse.published_rows import CELLS, shape
+from warehouse.sql import statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -46,24 +48,33 @@ def generate(path: Path, size: Size, *, published: bool = False, first_slide: in
     """Make the warehouse (or the analysts' file) at ``path``; with ``first_slide`` add slides to one that is there."""
     if published:
         with duckdb.connect(str(path)) as connection:
-            migrate(connection)
-            fill(connection, size, first_slide)
+            shape(connection, "generated")
+            fill(connection, size, first_slide, published=True)
             mark_published(connection)
         return
     with open_warehouse(path) as warehouse, warehouse.exclusive() as connection:
         fill(connection, size, first_slide)
 
 
-def fill(connection: DuckDBPyConnection, size: Size, first: int = 0) -> None:
+def fill(connection: DuckDBPyConnection, size: Size, first: int = 0, *, published: bool = False) -> None:
     """Add slides ``first`` to ``first + size.slides`` with all that belongs to them."""
-    last = first + size.slides
     named = {
-        "first": first, "last": last, "cells": size.cells_a_slide, "fields": FIELDS, "labels": LABELS,
+        "first": first, "last": first + size.slides, "cells": size.cells_a_slide, "fields": FIELDS, "labels": LABELS,
         "list": size.probabilities, "a_patient": SLIDES_A_PATIENT, "a_night": SLIDES_A_NIGHT,
         "attributes": size.attributes,
     }  # fmt: skip
     for text in (*_OF_ALL, *_OF_SLIDES, *(_OF_ATTRIBUTES if size.attributes else ())):
         connection.execute(_sql(text, named))
+    if published:
+        connection.execute(statement("results_to_publish"))
+    large = {"fact_cell": _CELLS} | ({"fact_cell_attribute": _CELL_ATTRIBUTES} if size.attributes else {})
+    for table, text in large.items():
+        connection.execute("CREATE OR REPLACE TEMP VIEW staging AS " + _sql(text, named))
+        insert = statement(CELLS[table]) if published else f"INSERT INTO {table} BY NAME FROM staging"
+        connection.execute(insert)
+        connection.execute("DROP VIEW staging")
+    if published:
+        connection.execute(statement("publish_results"))
     connection.execute("CHECKPOINT")
 
 
@@ -144,30 +155,27 @@ _OF_SLIDES = (
     INSERT INTO fact_analysis BY NAME
     SELECT $RESULT$ AS result_key, $SLIDE$ AS slide_id, 'model' AS model_digest, 'configuration' AS config_digest,
         'night-' || n // $a_night$ AS run_id, $fields$ AS fields, $cells$ AS cells,
-        (SELECT count(*) FROM range($cells$) AS c(i) WHERE hash(n * $cells$ + i) % $labels$ < 30)::INTEGER
-            AS counted_cells,
-        1e6 AS analysed_um2, 60.0 AS seconds, true AS is_current
-    FROM range($first$, $last$) AS t(n)
+        counted AS counted_cells, 1e6 AS analysed_um2, 60.0 AS seconds, true AS is_current
+    FROM (
+        SELECT g // $cells$ AS n, count(*) FILTER (hash(g) % $labels$ < 30)::INTEGER AS counted
+        FROM range($first$ * $cells$, $last$ * $cells$) AS t(g) GROUP BY n
+    )
+    ORDER BY n
     """,
     """
     INSERT INTO fact_field
     SELECT $RESULT$, f, f * 1000, 0, 1000, 1000, f * 250.0, 0, 250, 250, $cells$ / $fields$,
-        (SELECT count(*) FROM range($cells$) AS c(i) WHERE i % $fields$ = f), 0.9
+        $cells$ // $fields$, 0.9
     FROM range($first$, $last$) AS t(n), range($fields$) AS u(f)
     ORDER BY n
     """,
     """
-    INSERT INTO fact_cell BY NAME
-    SELECT $RESULT$ AS result_key, i AS cell_id, i % $fields$ AS field_id, (h % 1000000) / 100.0 AS x_um,
-        (h // 1000 % 1000000) / 100.0 AS y_um, (8 + h % 12)::FLOAT AS width_um, (8 + h // 12 % 12)::FLOAT AS height_um,
-        'class' || h % $labels$ AS cell_class, (0.5 + (h % 5000) / 10000.0)::FLOAT AS confidence,
-        (0.3 + (h % 7000) / 10000.0)::FLOAT AS detection_score,
-        list_transform(range($list$), lambda k: ((h + k * 7919) % 10007 / 170000.0)::FLOAT) AS probabilities,
-        false AS near_missing
+    INSERT INTO fact_cell_count
+    SELECT $RESULT$, 'class' || k, count(*)
     FROM (
-        SELECT n, i::INTEGER AS i, hash(n * $cells$ + i) AS h
-        FROM range($first$, $last$) AS t(n), range($cells$) AS u(i)
+        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k FROM range($first$ * $cells$, $last$ * $cells$) AS t(g)
     )
+    GROUP BY n, k ORDER BY n, k
     """,
     """
     INSERT INTO fact_patient_diagnosis BY NAME
@@ -198,8 +206,34 @@ _OF_ATTRIBUTES = (
     ON CONFLICT DO NOTHING
     """,
     """
-    INSERT INTO fact_cell_attribute
-    SELECT $RESULT$, i, 'attribute' || a, 'value' || hash(n * $cells$ + i + a) % 3, 0.9
-    FROM range($first$, $last$) AS t(n), range($cells$) AS u(i), range($attributes$) AS w(a)
+    INSERT INTO fact_attribute_count
+    SELECT $RESULT$, 'class' || k, 'attribute' || a, 'value' || v, count(*)
+    FROM (
+        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v
+        FROM range($first$ * $cells$, $last$ * $cells$) AS t(g), range($attributes$) AS u(a)
+    )
+    GROUP BY n, k, a, v ORDER BY n, k, a, v
     """,
 )
+
+_CELLS = """
+    SELECT $RESULT$ AS result_key, i AS cell_id, i % $fields$ AS field_id, (h % 1000000) / 100.0 AS x_um,
+        (h // 1000 % 1000000) / 100.0 AS y_um, (8 + h % 12)::FLOAT AS width_um, (8 + h // 12 % 12)::FLOAT AS height_um,
+        'class' || h % $labels$ AS cell_class, (0.5 + (h % 5000) / 10000.0)::FLOAT AS confidence,
+        (0.3 + (h % 7000) / 10000.0)::FLOAT AS detection_score,
+        list_transform(range($list$), lambda k: ((h + k * 7919) % 10007 / 170000.0)::FLOAT) AS probabilities,
+        false AS near_missing
+    FROM (
+        SELECT g // $cells$ AS n, (g % $cells$)::INTEGER AS i, hash(g) AS h
+        FROM range($first$ * $cells$, $last$ * $cells$) AS t(g)
+    )
+"""
+
+_CELL_ATTRIBUTES = """
+    SELECT $RESULT$ AS result_key, i AS cell_id, 'attribute' || a AS attribute, 'value' || hash(n * $cells$ + i + a) % 3 AS value,
+        0.9 AS confidence
+    FROM (
+        SELECT g // $attributes$ // $cells$ AS n, g // $attributes$ % $cells$ AS i, g % $attributes$ AS a
+        FROM range($first$ * $cells$ * $attributes$, $last$ * $cells$ * $attributes$) AS t(g)
+    )
+"""
