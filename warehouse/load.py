@@ -128,12 +128,13 @@ def _insert_analysis(
     )
     warehouse.insert("insert_fields", fields_table(analysis.fields, slide["um_per_px"]), result_key=key)
     warehouse.insert("insert_cells", staged, result_key=key)
-    warehouse.run("insert_cell_counts", result_key=key, first_cell=first["first_cell"])
+    model = analysis.model_digest
+    warehouse.run("insert_cell_counts", result_key=key, model_digest=model, first_cell=first["first_cell"])
     if analysis.attributes:
         store_attribute_values(warehouse, analysis.model_digest, analysis.attributes)
         warehouse.insert("insert_attributes", attributes_table(cells), result_key=key)
         begins = {name: first[name] for name in ("first_cell", "first_attribute")}
-        warehouse.run("insert_attribute_counts", result_key=key, **begins)
+        warehouse.run("insert_attribute_counts", result_key=key, model_digest=model, **begins)
 
 
 def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int, first: Row) -> None:

@@ -51,7 +51,12 @@ BATCH_ROWS = 100_000
 PARTED = ("cells", "cell_counts", "cell_attributes", "attribute_counts", "fields")
 """Views that are a folder of files, one a run: a file is written once and then linked from night to night."""
 
-FROM_ROW = {"cells": "first_cell", "cell_attributes": "first_attribute"}
+FROM_ROW = {
+    "cells": "fact_cell",
+    "cell_counts": "fact_cell_count",
+    "cell_attributes": "fact_cell_attribute",
+    "attribute_counts": "fact_attribute_count",
+}
 """Views over the large tables, of which only the new rows are read."""
 
 PARTS_AT_A_TIME = 100
@@ -142,7 +147,7 @@ def _write_some(
     parameters = {}
     if view in FROM_ROW:
         fresh = new.results is not None and all(part.result_keys <= new.results for part in parts)
-        parameters["first"] = getattr(new, FROM_ROW[view]) if fresh else 0
+        parameters["first"] = new.first[FROM_ROW[view]] if fresh else 0
     with (
         database.selected(f"parts_of_{view}", staging, BATCH_ROWS, **parameters) as reader,
         ExitStack() as files,

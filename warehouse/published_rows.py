@@ -42,12 +42,15 @@ GROWING = (
     "expectation_result",
     "fact_field",
     "fact_differential",
-    "fact_cell_count",
-    "fact_attribute_count",
 )
 """Tables whose rows are only ever added, as long as the key of the pseudonyms stays."""
 
-CELLS = {"fact_cell": "publish_new_cells", "fact_cell_attribute": "publish_new_attributes"}
+CELLS = {
+    "fact_cell": "publish_new_cells",
+    "fact_cell_count": "publish_new_cell_counts",
+    "fact_cell_attribute": "publish_new_attributes",
+    "fact_attribute_count": "publish_new_attribute_counts",
+}
 """The large tables, of which the same holds, and the statement that adds what views show with each row."""
 
 REDACTED = {"dim_run": "publish_dim_run", "ledger_event": "publish_ledger_event"}
@@ -73,9 +76,8 @@ class New:
     """Table to the rows that the warehouse has."""
     results: frozenset[str] | None
     """Keys of the analyses that came with it; None: all."""
-    first_cell: int
-    """Number of the first row of fact_cell that came with it; of fact_cell_attribute the next."""
-    first_attribute: int
+    first: dict[str, int]
+    """Growing table to the number of its first row that came with it."""
 
 
 def basis_of(warehouse: Database) -> str:
@@ -133,7 +135,7 @@ def _add(source: DuckDBPyConnection, copy: DuckDBPyConnection, first: dict[str, 
         raise NotTheSame("cells")
     copy.execute(statement("publish_results"))
     expected = {table: len(source.table(table)) for table in PUBLIC}
-    return New(expected, new, first["fact_cell"], first["fact_cell_attribute"])
+    return New(expected, new, first)
 
 
 def _put_right(copy: DuckDBPyConnection, cells: int) -> None:
@@ -144,7 +146,6 @@ def _put_right(copy: DuckDBPyConnection, cells: int) -> None:
         raise NotTheSame("results")
     if changed:
         copy.execute(statement("publish_changed_cells"))
-        copy.execute(statement("publish_changed_attributes"))
 
 
 def _copy_table(source: DuckDBPyConnection, copy: DuckDBPyConnection, table: str, first: int) -> None:

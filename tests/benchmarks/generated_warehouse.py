@@ -67,7 +67,9 @@ def fill(connection: DuckDBPyConnection, size: Size, first: int = 0, *, publishe
         connection.execute(_sql(text, named))
     if published:
         connection.execute(statement("results_to_publish"))
-    large = {"fact_cell": _CELLS} | ({"fact_cell_attribute": _CELL_ATTRIBUTES} if size.attributes else {})
+    large = {"fact_cell": _CELLS, "fact_cell_count": _CELL_COUNTS}
+    if size.attributes:
+        large |= {"fact_cell_attribute": _CELL_ATTRIBUTES, "fact_attribute_count": _ATTRIBUTE_COUNTS}
     for table, text in large.items():
         connection.execute("CREATE OR REPLACE TEMP VIEW staging AS " + _sql(text, named))
         insert = statement(CELLS[table]) if published else f"INSERT INTO {table} BY NAME FROM staging"
@@ -170,14 +172,6 @@ _OF_SLIDES = (
     ORDER BY n
     """,
     """
-    INSERT INTO fact_cell_count
-    SELECT $RESULT$, 'class' || k, count(*)
-    FROM (
-        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k FROM range($first$ * $cells$, $last$ * $cells$) AS t(g)
-    )
-    GROUP BY n, k ORDER BY n, k
-    """,
-    """
     INSERT INTO fact_patient_diagnosis BY NAME
     SELECT 'd' || md5('d' || n) AS diagnosis_key, $PATIENT$ AS patient_key, 'night-0' AS run_id, 'model' AS model_digest,
         'suggested' AS status, 'AML' AS diagnosis, 0.8 AS probability, MAP {'AML': 0.8, 'normal': 0.2} AS probabilities,
@@ -205,15 +199,6 @@ _OF_ATTRIBUTES = (
     SELECT 'model', 'attribute' || a, 'value' || v, a, v FROM range($attributes$) AS t(a), range(3) AS u(v)
     ON CONFLICT DO NOTHING
     """,
-    """
-    INSERT INTO fact_attribute_count
-    SELECT $RESULT$, 'class' || k, 'attribute' || a, 'value' || v, count(*)
-    FROM (
-        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v
-        FROM range($first$ * $cells$, $last$ * $cells$) AS t(g), range($attributes$) AS u(a)
-    )
-    GROUP BY n, k, a, v ORDER BY n, k, a, v
-    """,
 )
 
 _CELLS = """
@@ -236,4 +221,23 @@ _CELL_ATTRIBUTES = """
         SELECT g // $attributes$ // $cells$ AS n, g // $attributes$ % $cells$ AS i, g % $attributes$ AS a
         FROM range($first$ * $cells$ * $attributes$, $last$ * $cells$ * $attributes$) AS t(g)
     )
+"""
+
+_CELL_COUNTS = """
+    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, count(*) AS cells
+    FROM (
+        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k FROM range($first$ * $cells$, $last$ * $cells$) AS t(g)
+    )
+    GROUP BY n, k ORDER BY n, k
+"""
+
+_ATTRIBUTE_COUNTS = """
+    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, 'attribute' || a AS attribute, 'value' || v AS value,
+        count(*) AS cells, any_value(class_cells) AS class_cells, a AS attribute_position, v AS value_position
+    FROM (
+        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v,
+            count(*) OVER (PARTITION BY g // $cells$, hash(g) % $labels$, a) AS class_cells
+        FROM range($first$ * $cells$, $last$ * $cells$) AS t(g), range($attributes$) AS u(a)
+    )
+    GROUP BY n, k, a, v ORDER BY n, k, a, v
 """

@@ -23,6 +23,7 @@ from tests.unit.store_house.factories import (
 from warehouse.connection import Warehouse, open_warehouse
 from warehouse.dictionary import comments
 from warehouse.dimensions import remember_file, store_patient
+from warehouse.integrity import faults
 from warehouse.ledger import State, record, release
 from warehouse.load import load_diagnosis
 from warehouse.parquet import PARQUET_VIEWS
@@ -89,6 +90,7 @@ def test_every_view_answers_the_same_as_in_the_warehouse(warehouse: Warehouse, f
             assert read(database) == read(warehouse)
         assert night_table(database, "night-1") == night_table(warehouse, "night-1")
         assert pooled_counts(database, "p1", "m1") == pooled_counts(warehouse, "p1", "m1")
+        assert faults(database) == faults(warehouse) == ()
     assert published.rows["cells"] == 12
     assert published.rows["cell_attributes"] == 24
 

@@ -5,48 +5,70 @@
 CREATE TABLE fact_cell_count (
     result_key VARCHAR NOT NULL,
     cell_class VARCHAR NOT NULL,
-    cells INTEGER NOT NULL CHECK (cells > 0)
+    cells INTEGER NOT NULL CHECK (cells >= 0)
 );
-COMMENT ON TABLE fact_cell_count IS 'Cells of each class that an analysis found, one row a class; counted from fact_cell when it was stored.';
+COMMENT ON TABLE fact_cell_count IS 'Cells of each class of the model in an analysis, one row a class; counted from fact_cell when it was stored.';
 COMMENT ON COLUMN fact_cell_count.result_key IS 'The analysis.';
 COMMENT ON COLUMN fact_cell_count.cell_class IS 'The class.';
-COMMENT ON COLUMN fact_cell_count.cells IS 'Cells of the class.';
+COMMENT ON COLUMN fact_cell_count.cells IS 'Cells of the class; 0 where none was found.';
 
-INSERT INTO fact_cell_count SELECT result_key, cell_class, count(*) FROM fact_cell GROUP BY ALL ORDER BY ALL;
+INSERT INTO fact_cell_count
+WITH offered AS (
+    SELECT a.result_key, unnest(m.labels) AS cell_class, unnest(range(len(m.labels))) AS place
+    FROM fact_analysis AS a JOIN dim_model AS m ON m.digest = a.model_digest
+),
+counted AS (
+    SELECT result_key, cell_class, count(*) AS cells FROM fact_cell GROUP BY ALL
+)
+SELECT result_key, cell_class, coalesce(cells, 0)
+FROM offered LEFT JOIN counted USING (result_key, cell_class)
+ORDER BY result_key, place;
 
 CREATE TABLE fact_attribute_count (
     result_key VARCHAR NOT NULL,
     cell_class VARCHAR NOT NULL,
     attribute VARCHAR NOT NULL,
     value VARCHAR NOT NULL,
-    cells INTEGER NOT NULL CHECK (cells > 0)
+    cells INTEGER NOT NULL CHECK (cells >= 0),
+    class_cells INTEGER NOT NULL CHECK (class_cells > 0),
+    attribute_position INTEGER NOT NULL,
+    value_position INTEGER NOT NULL
 );
-COMMENT ON TABLE fact_attribute_count IS 'Cells of each class with each value of an attribute; counted from fact_cell_attribute when it was stored.';
+COMMENT ON TABLE fact_attribute_count IS 'Cells of each class that was found with each value of each attribute; counted from fact_cell_attribute when it was stored.';
 COMMENT ON COLUMN fact_attribute_count.result_key IS 'The analysis.';
 COMMENT ON COLUMN fact_attribute_count.cell_class IS 'The class.';
 COMMENT ON COLUMN fact_attribute_count.attribute IS 'Name of the attribute.';
 COMMENT ON COLUMN fact_attribute_count.value IS 'The value.';
-COMMENT ON COLUMN fact_attribute_count.cells IS 'Cells of the class whose most probable value it is.';
+COMMENT ON COLUMN fact_attribute_count.cells IS 'Cells of the class whose most probable value it is; 0 where none has it.';
+COMMENT ON COLUMN fact_attribute_count.class_cells IS 'Cells of the class.';
+COMMENT ON COLUMN fact_attribute_count.attribute_position IS 'Place of the attribute in the model, from 0.';
+COMMENT ON COLUMN fact_attribute_count.value_position IS 'Place of the value in the attribute, from 0.';
 
 INSERT INTO fact_attribute_count
-SELECT t.result_key, c.cell_class, t.attribute, t.value, count(*)
-FROM fact_cell_attribute AS t JOIN fact_cell AS c USING (result_key, cell_id)
-GROUP BY ALL ORDER BY ALL;
-
-CREATE OR REPLACE VIEW cell_counts AS
-WITH offered AS (
-    SELECT a.slide_id, a.patient_id, a.specimen, a.result_key, a.counted_cells, a.model_digest, m.taxonomy_digest,
-        unnest(m.labels) AS cell_class
-    FROM analyses AS a JOIN dim_model AS m ON m.digest = a.model_digest
+WITH told AS (
+    SELECT t.result_key, c.cell_class, t.attribute, t.value, count(*) AS cells
+    FROM fact_cell_attribute AS t JOIN fact_cell AS c USING (result_key, cell_id)
+    GROUP BY ALL
 )
 SELECT
-    o.slide_id, o.patient_id, o.cell_class, coalesce(c.cells, 0)::BIGINT AS cells,
-    CASE WHEN k.in_differential AND o.counted_cells > 0
-        THEN 100.0::DOUBLE * coalesce(c.cells, 0) / o.counted_cells END AS percent,
-    k.title, k.category, k.lineage, k.in_differential, k.in_me, o.counted_cells, o.specimen, o.model_digest
-FROM offered AS o
-JOIN dim_cell_class AS k ON k.taxonomy_digest = o.taxonomy_digest AND k.label = o.cell_class
-LEFT JOIN fact_cell_count AS c ON c.result_key = o.result_key AND c.cell_class = o.cell_class;
+    a.result_key, k.cell_class, v.attribute, v.value, coalesce(t.cells, 0), k.cells, v.attribute_position, v.value_position
+FROM fact_analysis AS a
+JOIN dim_attribute_value AS v USING (model_digest)
+JOIN fact_cell_count AS k ON k.result_key = a.result_key AND k.cells > 0
+LEFT JOIN told AS t
+    ON t.result_key = a.result_key AND t.cell_class = k.cell_class AND t.attribute = v.attribute AND t.value = v.value
+ORDER BY ALL;
+
+CREATE OR REPLACE VIEW cell_counts AS
+SELECT
+    a.slide_id, a.patient_id, c.cell_class, c.cells::BIGINT AS cells,
+    CASE WHEN k.in_differential AND a.counted_cells > 0
+        THEN 100.0::DOUBLE * c.cells / a.counted_cells END AS percent,
+    k.title, k.category, k.lineage, k.in_differential, k.in_me, a.counted_cells, a.specimen, a.model_digest
+FROM fact_cell_count AS c
+JOIN analyses AS a USING (result_key)
+JOIN dim_model AS m ON m.digest = a.model_digest
+JOIN dim_cell_class AS k ON k.taxonomy_digest = m.taxonomy_digest AND k.label = c.cell_class;
 COMMENT ON VIEW cell_counts IS 'Cells of each class on each slide; classes that were not found are there with 0 cells.';
 COMMENT ON COLUMN cell_counts.slide_id IS 'The slide.';
 COMMENT ON COLUMN cell_counts.patient_id IS 'Keyed hash of the patient''s id.';
@@ -64,14 +86,10 @@ COMMENT ON COLUMN cell_counts.model_digest IS 'The model bundle.';
 
 CREATE OR REPLACE VIEW attribute_counts AS
 SELECT
-    a.slide_id, a.patient_id, k.cell_class, v.attribute, v.value, coalesce(t.cells, 0)::BIGINT AS cells,
-    100.0::DOUBLE * coalesce(t.cells, 0) / k.cells AS percent,
-    k.cells::BIGINT AS class_cells, v.attribute_position, v.value_position, a.specimen, a.model_digest
-FROM analyses AS a
-JOIN dim_attribute_value AS v USING (model_digest)
-JOIN fact_cell_count AS k USING (result_key)
-LEFT JOIN fact_attribute_count AS t
-    ON t.result_key = a.result_key AND t.cell_class = k.cell_class AND t.attribute = v.attribute AND t.value = v.value;
+    a.slide_id, a.patient_id, t.cell_class, t.attribute, t.value, t.cells::BIGINT AS cells,
+    100.0::DOUBLE * t.cells / t.class_cells AS percent,
+    t.class_cells::BIGINT AS class_cells, t.attribute_position, t.value_position, a.specimen, a.model_digest
+FROM fact_attribute_count AS t JOIN analyses AS a USING (result_key);
 COMMENT ON VIEW attribute_counts IS 'Cells of each class with each value of each morphology attribute, for every class found on the slide; values that no cell has are there with 0 cells.';
 COMMENT ON COLUMN attribute_counts.slide_id IS 'The slide.';
 COMMENT ON COLUMN attribute_counts.patient_id IS 'Keyed hash of the patient''s id.';

@@ -1,5 +1,5 @@
--- What the analysts' file has besides the schema of the warehouse. A cell there knows whose it is and what its class means,
--- so that a query over all cells reads one table and joins nothing.
+-- What the analysts' file has besides the schema of the warehouse. A cell or count there knows whose it is and what its class
+-- means, so that a query over all of them reads one table and joins nothing.
 
 ALTER TABLE fact_cell ADD COLUMN slide_id VARCHAR;
 ALTER TABLE fact_cell ADD COLUMN patient_id VARCHAR;
@@ -26,6 +26,40 @@ COMMENT ON COLUMN fact_cell_attribute.slide_id IS 'The slide.';
 COMMENT ON COLUMN fact_cell_attribute.patient_id IS 'Keyed hash of the patient''s id.';
 COMMENT ON COLUMN fact_cell_attribute.model_digest IS 'The model bundle.';
 COMMENT ON COLUMN fact_cell_attribute.shown IS 'Whether the view cell_attributes has the row, see fact_cell.shown.';
+
+ALTER TABLE fact_cell_count ADD COLUMN slide_id VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN patient_id VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN specimen VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN model_digest VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN title VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN category VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN lineage VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN in_differential BOOLEAN;
+ALTER TABLE fact_cell_count ADD COLUMN in_me VARCHAR;
+ALTER TABLE fact_cell_count ADD COLUMN counted_cells INTEGER;
+ALTER TABLE fact_cell_count ADD COLUMN shown BOOLEAN;
+COMMENT ON COLUMN fact_cell_count.slide_id IS 'The slide.';
+COMMENT ON COLUMN fact_cell_count.patient_id IS 'Keyed hash of the patient''s id.';
+COMMENT ON COLUMN fact_cell_count.specimen IS 'bone_marrow or blood.';
+COMMENT ON COLUMN fact_cell_count.model_digest IS 'The model bundle.';
+COMMENT ON COLUMN fact_cell_count.title IS 'The class in words.';
+COMMENT ON COLUMN fact_cell_count.category IS 'ICSH 2008 category; NULL outside the differential.';
+COMMENT ON COLUMN fact_cell_count.lineage IS 'Lineage of the class.';
+COMMENT ON COLUMN fact_cell_count.in_differential IS 'Whether the class counts in the differential.';
+COMMENT ON COLUMN fact_cell_count.in_me IS 'M or E: the side of the myeloid:erythroid ratio.';
+COMMENT ON COLUMN fact_cell_count.counted_cells IS 'Cells of the slide whose class is in the differential.';
+COMMENT ON COLUMN fact_cell_count.shown IS 'Whether the view cell_counts has the row, see fact_cell.shown.';
+
+ALTER TABLE fact_attribute_count ADD COLUMN slide_id VARCHAR;
+ALTER TABLE fact_attribute_count ADD COLUMN patient_id VARCHAR;
+ALTER TABLE fact_attribute_count ADD COLUMN specimen VARCHAR;
+ALTER TABLE fact_attribute_count ADD COLUMN model_digest VARCHAR;
+ALTER TABLE fact_attribute_count ADD COLUMN shown BOOLEAN;
+COMMENT ON COLUMN fact_attribute_count.slide_id IS 'The slide.';
+COMMENT ON COLUMN fact_attribute_count.patient_id IS 'Keyed hash of the patient''s id.';
+COMMENT ON COLUMN fact_attribute_count.specimen IS 'bone_marrow or blood.';
+COMMENT ON COLUMN fact_attribute_count.model_digest IS 'The model bundle.';
+COMMENT ON COLUMN fact_attribute_count.shown IS 'Whether the view attribute_counts has the row, see fact_cell.shown.';
 
 CREATE TABLE published_result (
     result_key VARCHAR NOT NULL,
@@ -90,3 +124,44 @@ COMMENT ON COLUMN cell_attributes.attribute IS 'Name of the attribute.';
 COMMENT ON COLUMN cell_attributes.value IS 'Most probable value of the attribute.';
 COMMENT ON COLUMN cell_attributes.confidence IS 'Probability of that value.';
 COMMENT ON COLUMN cell_attributes.model_digest IS 'The model bundle.';
+
+CREATE OR REPLACE VIEW cell_counts AS
+SELECT
+    slide_id, patient_id, cell_class, cells::BIGINT AS cells,
+    CASE WHEN in_differential AND counted_cells > 0 THEN 100.0::DOUBLE * cells / counted_cells END AS percent,
+    title, category, lineage, in_differential, in_me, counted_cells, specimen, model_digest
+FROM fact_cell_count WHERE shown;
+COMMENT ON VIEW cell_counts IS 'Cells of each class on each slide; classes that were not found are there with 0 cells.';
+COMMENT ON COLUMN cell_counts.slide_id IS 'The slide.';
+COMMENT ON COLUMN cell_counts.patient_id IS 'Keyed hash of the patient''s id.';
+COMMENT ON COLUMN cell_counts.cell_class IS 'The class.';
+COMMENT ON COLUMN cell_counts.cells IS 'Cells of the class.';
+COMMENT ON COLUMN cell_counts.percent IS 'Percent of the slide''s counted_cells; NULL for a class outside the differential. Sums to 100 a slide.';
+COMMENT ON COLUMN cell_counts.title IS 'The class in words.';
+COMMENT ON COLUMN cell_counts.category IS 'ICSH 2008 category; NULL outside the differential.';
+COMMENT ON COLUMN cell_counts.lineage IS 'Lineage of the class.';
+COMMENT ON COLUMN cell_counts.in_differential IS 'Whether the class counts in the differential.';
+COMMENT ON COLUMN cell_counts.in_me IS 'M or E: the side of the myeloid:erythroid ratio.';
+COMMENT ON COLUMN cell_counts.counted_cells IS 'Cells of the slide whose class is in the differential.';
+COMMENT ON COLUMN cell_counts.specimen IS 'bone_marrow or blood.';
+COMMENT ON COLUMN cell_counts.model_digest IS 'The model bundle.';
+
+CREATE OR REPLACE VIEW attribute_counts AS
+SELECT
+    slide_id, patient_id, cell_class, attribute, value, cells::BIGINT AS cells,
+    100.0::DOUBLE * cells / class_cells AS percent, class_cells::BIGINT AS class_cells, attribute_position, value_position,
+    specimen, model_digest
+FROM fact_attribute_count WHERE shown;
+COMMENT ON VIEW attribute_counts IS 'Cells of each class with each value of each morphology attribute, for every class found on the slide; values that no cell has are there with 0 cells.';
+COMMENT ON COLUMN attribute_counts.slide_id IS 'The slide.';
+COMMENT ON COLUMN attribute_counts.patient_id IS 'Keyed hash of the patient''s id.';
+COMMENT ON COLUMN attribute_counts.cell_class IS 'The class, see cell_counts.';
+COMMENT ON COLUMN attribute_counts.attribute IS 'Name of the attribute.';
+COMMENT ON COLUMN attribute_counts.value IS 'The value.';
+COMMENT ON COLUMN attribute_counts.cells IS 'Cells of the class whose most probable value it is.';
+COMMENT ON COLUMN attribute_counts.percent IS 'Percent of class_cells. Sums to 100 a slide, class and attribute.';
+COMMENT ON COLUMN attribute_counts.class_cells IS 'Cells of the class on the slide.';
+COMMENT ON COLUMN attribute_counts.attribute_position IS 'Place of the attribute in the model, from 0.';
+COMMENT ON COLUMN attribute_counts.value_position IS 'Place of the value in the attribute, from 0.';
+COMMENT ON COLUMN attribute_counts.specimen IS 'bone_marrow or blood.';
+COMMENT ON COLUMN attribute_counts.model_digest IS 'The model bundle.';
