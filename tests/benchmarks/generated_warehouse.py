@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ LABELS = 34
 SLIDES_A_PATIENT = 2
 SLIDES_A_NIGHT = 100
 FIELDS = 8
+SLIDES_AT_A_TIME = 10_000
 
 # Hashes of numbers stand for slides, patients and results: as long and as unordered as the real ones.
 SLIDE = "'s' || md5('s' || {n})[:24]"
@@ -49,7 +50,9 @@ def generate(path: Path, size: Size, *, published: bool = False, first_slide: in
     if published:
         with duckdb.connect(str(path)) as connection:
             shape(connection, "generated")
-            fill(connection, size, first_slide, published=True)
+            for begin in range(0, size.slides, SLIDES_AT_A_TIME):
+                part = replace(size, slides=min(SLIDES_AT_A_TIME, size.slides - begin))
+                fill(connection, part, first_slide + begin, published=True)
             mark_published(connection)
         return
     with open_warehouse(path) as warehouse, warehouse.exclusive() as connection:
@@ -232,12 +235,12 @@ _CELL_COUNTS = """
 """
 
 _ATTRIBUTE_COUNTS = """
-    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, 'attribute' || a AS attribute, 'value' || v AS value,
-        count(*) AS cells, any_value(class_cells) AS class_cells, a AS attribute_position, v AS value_position
+    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, 'attribute' || a AS attribute, 'value' || v AS value, cells,
+        (sum(cells) OVER (PARTITION BY n, k, a))::INTEGER AS class_cells, a AS attribute_position, v AS value_position
     FROM (
-        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v,
-            count(*) OVER (PARTITION BY g // $cells$, hash(g) % $labels$, a) AS class_cells
+        SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v, count(*) AS cells
         FROM range($first$ * $cells$, $last$ * $cells$) AS t(g), range($attributes$) AS u(a)
+        GROUP BY ALL
     )
-    GROUP BY n, k, a, v ORDER BY n, k, a, v
+    ORDER BY n, k, a, v
 """
