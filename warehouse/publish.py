@@ -111,7 +111,9 @@ def _bring_forward(warehouse: Warehouse, basis: str, bases: list[tuple[Path, boo
             with _open(staged) as copy, warehouse.transaction(), warehouse.exclusive() as source:
                 check_published(copy)
                 return bring_forward(source, copy, basis)
-        except (NotTheSame, WarehouseError, duckdb.ProgrammingError, duckdb.DataError):
+        except CannotWrite:
+            raise
+        except (NotTheSame, WarehouseError, duckdb.Error):  # damaged, of another Marrow; a full disk is met again
             continue
     return None
 
