@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cluster import check_spec
+from flows.prefect_server import embedded_server
 from flows.progress import show_progress
 from flows.settings import load_settings, prepare_prefect
 from marrow_models.bundle_lookup import find_bundle
@@ -32,19 +33,21 @@ def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Cons
     manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    prepare_prefect(home)
-    from flows.nightly import nightly
+    with embedded_server(wanted=prepare_prefect(home)) as ready:
+        from flows.nightly import nightly
 
-    return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
+        ready()
+        return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
 
 
 def run_publish(home: Path, *, err: Console) -> NightResult:
     """Run the flow ``publish``."""
     load_settings(home=home)
-    prepare_prefect(home)
-    from flows.nightly import publish
+    with embedded_server(wanted=prepare_prefect(home)) as ready:
+        from flows.nightly import publish
 
-    return _watch(lambda: publish(home=home, return_state=True), err)
+        ready()
+        return _watch(lambda: publish(home=home, return_state=True), err)
 
 
 def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err: Console) -> NightResult:
@@ -55,10 +58,11 @@ def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err:
         manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    prepare_prefect(home)
-    from flows.nightly import retry
+    with embedded_server(wanted=prepare_prefect(home)) as ready:
+        from flows.nightly import retry
 
-    return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
+        ready()
+        return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
 
 
 def dry_run_report(home: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
