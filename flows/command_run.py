@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cluster import check_spec
+from flows.prefect_server import embedded_server
 from flows.progress import show_progress
 from flows.settings import load_settings, prepare_prefect
 from marrow_models.bundle_lookup import find_bundle
@@ -16,6 +17,7 @@ from tasks.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
@@ -33,18 +35,20 @@ def run_night(home: Path, options: Mapping[str, Any], *, trigger: str, err: Cons
     manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    _make_ready(plan)
-    from flows.nightly import nightly
+    with _orchestrator(plan) as ready:
+        from flows.nightly import nightly
 
-    return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
+        ready()
+        return _watch(lambda: nightly(home=home, trigger=trigger, **options, return_state=True), err)
 
 
 def run_publish(home: Path, *, err: Console) -> NightResult:
     """Run the flow ``publish``."""
-    _make_ready(load_settings(home=home))
-    from flows.nightly import publish
+    with _orchestrator(load_settings(home=home)) as ready:
+        from flows.nightly import publish
 
-    return _watch(lambda: publish(home=home, return_state=True), err)
+        ready()
+        return _watch(lambda: publish(home=home, return_state=True), err)
 
 
 def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err: Console) -> NightResult:
@@ -55,10 +59,11 @@ def run_retry(home: Path, slides: list[str], options: Mapping[str, Any], *, err:
         manifest_path(plan)
     find_bundle(plan.models, Home(home).models)
     check_spec(plan)
-    _make_ready(plan)
-    from flows.nightly import retry
+    with _orchestrator(plan) as ready:
+        from flows.nightly import retry
 
-    return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
+        ready()
+        return _watch(lambda: retry(home=home, slides=slides, **options, return_state=True), err)
 
 
 def dry_run_report(home: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -94,10 +99,11 @@ def _inbox(plan: NightPlan) -> Path:
     return plan.inbox
 
 
-def _make_ready(plan: NightPlan) -> None:
-    """Folders and settings of the orchestrator, whose database needs room on its disk before it starts."""
-    prepare_prefect(plan.home)
+def _orchestrator(plan: NightPlan) -> AbstractContextManager[Callable[[], None]]:
+    """Start Prefect's server where it is ours; its database needs room on its disk, like everything under HOME."""
+    wanted = prepare_prefect(plan.home)
     check_room(Home(plan.home.absolute()).create(), plan.least_free_bytes)
+    return embedded_server(wanted=wanted)
 
 
 def _watch(start: Callable[[], Any], err: Console) -> NightResult:

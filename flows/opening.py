@@ -92,6 +92,7 @@ def _opened(plan: NightPlan, home: Home, trigger: str) -> Iterator[tuple[Night, 
         open_warehouse(home.warehouse, wait_s=wait_s, backups=plan.backup_folder) as warehouse,
         Background(lambda: open_cluster(plan, home)) as workers,
         Background(lambda: nullcontext(Gates(home.validation))) as gates,
+        Background(lambda: nullcontext(_load_ahead(gates))),
     ):
         pseudonyms = _ready(warehouse, plan, home)
         runs.start_run(warehouse, _run_record(plan, run_id, trigger, bundle, pseudonyms))
@@ -141,6 +142,14 @@ def _ready(warehouse: Warehouse, plan: NightPlan, home: Home) -> Pseudonyms:
     backup_if_changed(warehouse, plan.backup_folder or home.backups, keep=plan.backups_kept)
     bring_forward(warehouse, pseudonyms)
     return pseudonyms
+
+
+def _load_ahead(gates: Background[Gates]) -> bool:
+    """Import what the last stage needs while workers count cells and this process waits for them."""
+    gates()
+    import marrow_models.diagnosis.model_files  # noqa: F401 - scikit-learn and skops
+
+    return True
 
 
 def _drop_work(workers: Background[Workers]) -> None:

@@ -1,4 +1,4 @@
-"""A Prefect server of our own for `marrow serve`: on loopback, with a password made at start, ended with us."""
+"""Prefect servers of our own, on loopback and ended with us: one for `marrow serve`, one for a night by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from marrow_models.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 SERVER_START_S = 180.0
+STOP_S = 5.0
+EMBEDDED_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect gives its embedded server: no pages, none of the services that a lasting server needs."""
 
 
 @contextmanager
@@ -59,6 +62,37 @@ def prefect_server(password_file: Path, err: Console) -> Iterator[None]:
         password_file.unlink(missing_ok=True)
 
 
+@contextmanager
+def embedded_server(*, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Prefect's embedded server, started at once in a process of its own; calling what is yielded waits for it.
+
+    Prefect starts the same server by itself, but only when a flow begins, and for that it imports all of the server into
+    the flow's process as well. Begun here it starts while this process still imports. Nothing is started where it is
+    not ``wanted``: a server that the user named is used. Call it before Prefect is imported.
+    """
+    if not wanted:
+        yield lambda: None
+        return
+    port = _free_port()
+    url = f"http://{LOOPBACK}:{port}/api"
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command += ["--host", LOOPBACK, "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+        command, env=os.environ | EMBEDDED_SERVER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    os.environ["PREFECT_API_URL"] = url
+    try:
+        yield lambda: _wait_until_healthy(process, url, poll_s=0.1)
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def _write_secret(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -66,7 +100,7 @@ def _write_secret(path: Path, text: str) -> None:
         file.write(text + "\n")
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, *, poll_s: float = 0.5) -> None:
     deadline = time.monotonic() + SERVER_START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -75,7 +109,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
             with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - our own loopback address
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
+            time.sleep(poll_s)
     raise UserError(f"The Prefect server did not answer within {SERVER_START_S:.0f} s.")
 
 

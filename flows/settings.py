@@ -119,14 +119,15 @@ def _secret(path: Path, name: str) -> str:
     return secret
 
 
-def prepare_prefect(home: Path) -> None:
-    """Point Prefect at HOME before it is imported, unless the user runs a server of their own.
+def prepare_prefect(home: Path) -> bool:
+    """Point Prefect at HOME before it is imported, unless the user runs a server of their own; whether it was.
 
     With ``PREFECT_API_URL``, ``PREFECT_PROFILE`` or ``PREFECT_HOME`` set, that choice holds; otherwise the embedded
     server keeps its state under ``HOME/prefect`` and serves no pages.
     """
     read_secret_files()
-    if not {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"} & os.environ.keys():
+    embedded = not {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_HOME"} & os.environ.keys()
+    if embedded:
         place = Home(home.absolute()).create().prefect
         place.mkdir(exist_ok=True)  # the server's database is put there before Prefect makes the folder itself
         os.environ["PREFECT_HOME"] = str(place)
@@ -136,3 +137,4 @@ def prepare_prefect(home: Path) -> None:
         os.environ |= {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password}
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    return embedded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from marrow_models.diagnosis.model_files import load_model
 from marrow_models.diagnosis.rules import load_rules
 from marrow_models.taxonomy import load_taxonomy
 from tasks.night import Night
@@ -14,6 +13,8 @@ from warehouse import load, read
 @night_stage("diagnose")
 def diagnose_patients(night: Night) -> int:
     """Store a suggestion for every patient whose counts or rules are new; return how many patients were looked at."""
+    from marrow_models.diagnosis.model_files import load_model  # brings scikit-learn, which takes seconds
+
     taxonomy = load_taxonomy(night.bundle.taxonomy)
     model = load_model(night.bundle.diagnosis_path)
     rules = [load_rules(name) for name in night.plan.rule_sets]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from marrow_models.diagnosis.differential import Differential, Specimen, differential
-from marrow_models.diagnosis.model import DiagnosisModel
 from marrow_models.diagnosis.rules import RuleSet
 from marrow_models.diagnosis.suggest import suggest
 from marrow_models.taxonomy import Taxonomy
 from warehouse.read import PatientCounts
 from warehouse.records import DiagnosisRecord, DifferentialRow
+
+if TYPE_CHECKING:
+    from marrow_models.diagnosis.model import DiagnosisModel
 
 
 def counts_to_judge(pooled: Sequence[PatientCounts]) -> PatientCounts:

@@ -35,6 +35,8 @@ _CANNOT_BE_WRITTEN = (
     "the warehouse cannot be written: check free disk space and memory, then run again. "
     "What was acknowledged before is safe."
 )
+LOG_SIZE = "128MB"
+"""How much the log of changes may hold before it is taken in: with DuckDB's 16 MB every third slide pays for that."""
 _HOLDER = re.compile(r"PID (\d+)")
 
 
@@ -72,6 +74,16 @@ class Database:
         """A table or view as Arrow batches of about ``rows`` rows; other threads wait while the block runs."""
         with self._speaking() as connection:
             yield connection.table(relation).to_arrow_reader(rows)
+
+    @contextmanager
+    def selected(self, name: str, staging: pa.Table, rows: int, /, **parameters: object) -> Iterator[pa.RecordBatchReader]:
+        """Batches of ``warehouse/sql/<name>.sql``, which reads ``staging``; other threads wait while the block runs."""
+        with self._speaking() as connection:
+            connection.register("staging", staging)
+            try:
+                yield connection.sql(statement(name), params=parameters).to_arrow_reader(rows)
+            finally:
+                connection.unregister("staging")
 
     @contextmanager
     def _speaking(self) -> Iterator[DuckDBPyConnection]:
@@ -241,7 +253,7 @@ def _close(connection: DuckDBPyConnection, warehouse: Warehouse | None) -> None:
 def _connect(path: Path, deadline: float) -> DuckDBPyConnection:
     while True:
         try:
-            return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD)
+            return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD | {"checkpoint_threshold": LOG_SIZE})
         except duckdb.Error as error:
             holder = _HOLDER.search(str(error)) if "lock" in str(error) else None
             if holder is None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 
 from marrow_models.errors import Reason, SlideRefused, WarehouseError
 from warehouse.dimensions import store_attribute_values, store_slide
@@ -13,6 +14,8 @@ from warehouse.records import LoadReceipt
 from warehouse.staging import attributes_table, cells_table, differential_table, fields_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from marrow_models.records import CellTable
     from warehouse.connection import Row, Warehouse
     from warehouse.records import AnalysisRecord, DiagnosisRecord, SlideRecord
@@ -35,13 +38,15 @@ def load_slide(warehouse: Warehouse, slide: SlideRecord, analysis: AnalysisRecor
         if stored:
             make_current(warehouse, analysis.result_key)
             return LoadReceipt(analysis.result_key, False, stored["cells"], stored["counted_cells"])
-        counted = _counted_cells(warehouse, analysis, cells)
+        staged = cells_table(cells)
+        counted = _counted_cells(warehouse, analysis, cells, staged)
         _check_attributes(analysis, cells)
+        first: Row = warehouse.rows("first_new_rows")[0]
         try:
-            _insert_analysis(warehouse, analysis, cells, counted)
+            _insert_analysis(warehouse, analysis, cells, staged, counted, first)
         except duckdb.ConstraintException as error:
             raise SlideRefused(Reason.INCONSISTENT, "a value is outside of its range") from error
-        _check_analysis(warehouse, analysis, counted)
+        _check_analysis(warehouse, analysis, counted, first)
         make_current(warehouse, analysis.result_key)
     return LoadReceipt(analysis.result_key, True, len(cells), counted)
 
@@ -78,7 +83,7 @@ def retire_diagnoses(warehouse: Warehouse) -> None:
     warehouse.run("retire_diagnoses")
 
 
-def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable) -> int:
+def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable, staged: pa.Table) -> int:
     model = warehouse.row("model", digest=analysis.model_digest)
     if model is None:
         raise WarehouseError("the model of an analysis is not in the warehouse: store the model first.")
@@ -87,7 +92,10 @@ def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTa
     if not len(cells):
         return 0
     counting = set(model["counting"])
-    return sum(label in counting for label in cells.cell_class)
+    found = sum(
+        np.bincount(chunk.indices, minlength=len(cells.labels)) for chunk in staged.column("cell_class").chunks
+    )
+    return int(found[[label in counting for label in cells.labels]].sum())
 
 
 def _check_attributes(analysis: AnalysisRecord, cells: CellTable) -> None:
@@ -98,7 +106,9 @@ def _check_attributes(analysis: AnalysisRecord, cells: CellTable) -> None:
         raise SlideRefused(Reason.INCONSISTENT, "an attribute is not that of as many cells")
 
 
-def _insert_analysis(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable, counted: int) -> None:
+def _insert_analysis(
+    warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable, staged: pa.Table, counted: int, first: Row
+) -> None:
     slide = warehouse.row("slide", slide_id=analysis.slide_id)
     if slide is None or slide["um_per_px"] is None:
         raise WarehouseError(f"slide {analysis.slide_id} has no um_per_px: store its ingest first.")
@@ -117,15 +127,19 @@ def _insert_analysis(warehouse: Warehouse, analysis: AnalysisRecord, cells: Cell
         seconds=analysis.seconds,
     )
     warehouse.insert("insert_fields", fields_table(analysis.fields, slide["um_per_px"]), result_key=key)
-    warehouse.insert("insert_cells", cells_table(cells), result_key=key)
+    warehouse.insert("insert_cells", staged, result_key=key)
+    model = analysis.model_digest
+    warehouse.run("insert_cell_counts", result_key=key, model_digest=model, first_cell=first["first_cell"])
     if analysis.attributes:
         store_attribute_values(warehouse, analysis.model_digest, analysis.attributes)
         warehouse.insert("insert_attributes", attributes_table(cells), result_key=key)
+        begins = {name: first[name] for name in ("first_cell", "first_attribute")}
+        warehouse.run("insert_attribute_counts", result_key=key, model_digest=model, **begins)
 
 
-def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int) -> None:
+def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int, first: Row) -> None:
     """Compare the rows in the database with the claims of the workers."""
-    stored: Row = warehouse.rows("stored_analysis", result_key=analysis.result_key)[0]
+    stored: Row = warehouse.rows("stored_analysis", result_key=analysis.result_key, **first)[0]
     faults = (
         (stored["cells"] != analysis.cells, f"{analysis.cells} cells reported, {stored['cells']} arrived"),
         (stored["cell_ids"] != stored["cells"], "a cell's number is there twice"),

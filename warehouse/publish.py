@@ -1,23 +1,30 @@
 """Publishing: the analysts' DuckDB file and Parquet files, replaced in one step while readers go on.
 
-The published file has the same schema as the warehouse, made by the same migrations, without the private
-tables. Rows travel through memory as Arrow batches, so the warehouse never needs to open another file.
+Only what is new is written. The file before the present one, which nobody has open any more, is brought forward and
+takes the place of the present one; where that cannot be, a copy of the present one is brought forward; and where that
+cannot be either (another schema, other pseudonyms, a restored warehouse), everything is written anew. Rows travel
+through memory as Arrow batches, so the warehouse never needs to open another file.
 """
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from marrow_models.errors import CannotWrite, WarehouseError
-from warehouse.connection import CLOSED_TO_THE_WORLD
-from warehouse.files import remove, replacing
-from warehouse.migrate import mark_published, migrate
-from warehouse.parquet import BATCH_ROWS, PARQUET_VIEWS, publish_parquet
+from warehouse.connection import CLOSED_TO_THE_WORLD, LOG_SIZE
+from warehouse.files import copy as copy_file
+from warehouse.files import nobody_has_open, remove, replacing
+from warehouse.migrate import check_published, mark_published
+from warehouse.parquet import PARQUET_VIEWS, publish_parquet
 from warehouse.published import open_published
-from warehouse.sql import statement
+from warehouse.published_rows import PRIVATE as PRIVATE
+from warehouse.published_rows import PUBLIC as PUBLIC
+from warehouse.published_rows import New, NotTheSame, basis_of, bring_forward, fill, shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,33 +32,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from warehouse.connection import Database, Warehouse
-
-PRIVATE = ("known_file", "quarantine_release", "writer_fence")
-"""Tables that are not published at all."""
-
-REDACTED = {"dim_run": "publish_dim_run", "ledger_event": "publish_ledger_event"}
-"""Tables of which some columns are published empty, and the statement that empties them."""
-
-PUBLIC = (
-    "dim_patient",
-    "fact_laboratory",
-    "dim_slide",
-    "dim_model",
-    "dim_cell_class",
-    "dim_attribute_value",
-    "dim_run",
-    "ledger_event",
-    "stage_time",
-    "expectation_result",
-    "fact_analysis",
-    "fact_field",
-    "fact_cell",
-    "fact_cell_attribute",
-    "fact_patient_diagnosis",
-    "fact_differential",
-)
-"""Tables that are published."""
-
 
 @dataclass(frozen=True, slots=True)
 class Publication:
@@ -83,35 +63,71 @@ def publish(warehouse: Warehouse, folder: Path) -> Publication:
 
 def _publish(warehouse: Warehouse, folder: Path) -> Publication:
     target = folder / "marrow.duckdb"
+    standby = folder / ".marrow.duckdb.standby"
     with replacing(target) as staged:
-        expected = _copy(warehouse, staged)
+        basis = basis_of(warehouse)
+        new = _bring_forward(warehouse, basis, _bases(target, standby), staged)
+        forward = new is not None
+        if new is None:
+            remove(staged)
+            new = _anew(warehouse, basis, staged)
         with open_published(staged) as database:
-            _check(database, expected)
+            _check(database, new.expected)
             rows = {view: database.count(view) for view in PARQUET_VIEWS}
-            parquet = publish_parquet(database, folder, may_appear=warehouse.fence.check)
+            parquet = publish_parquet(database, folder, new, may_appear=warehouse.fence.check)
         staged.chmod(0o444)
         warehouse.fence.check()
+        remove(standby)
+        if forward:  # a file that was left behind for another basis may hold what must not stay
+            with suppress(OSError):  # a file system without hard links: the next publication copies
+                os.link(target, standby)
     remove(target.with_name(target.name + ".wal"))  # left by someone who opened the file for writing
     return Publication(target, parquet, rows)
 
 
-def _copy(warehouse: Warehouse, staged: Path) -> dict[str, int]:
-    """Write a new database with the public tables; the number of rows that the warehouse has in each."""
-    with (
-        duckdb.connect(str(staged), config=CLOSED_TO_THE_WORLD) as copy,
-        warehouse.transaction(),
-        warehouse.exclusive() as source,
-    ):
-        migrate(copy)
-        for table in PUBLIC:
-            _copy_table(source, copy, table)
+def _bases(target: Path, standby: Path) -> list[tuple[Path, bool]]:
+    """The files that may be brought forward, best first, each with whether it must be copied."""
+    bases = []
+    # After a death between two steps the standby may be the present file by another name.
+    if standby.is_file() and standby.stat().st_nlink == 1:
+        bases.append((standby, False))
+    if target.is_file():
+        bases.append((target, True))
+    return bases
+
+
+def _bring_forward(warehouse: Warehouse, basis: str, bases: list[tuple[Path, bool]], staged: Path) -> New | None:
+    """Make ``staged`` the warehouse's present state out of one of ``bases``; None where none of them will do."""
+    for base, must_copy in bases:
+        remove(staged)
+        if must_copy:
+            copy_file(base, staged)
+        else:
+            base.replace(staged)
+            if not nobody_has_open(staged):
+                continue
+        staged.chmod(0o644)
+        try:
+            with _open(staged) as copy, warehouse.transaction(), warehouse.exclusive() as source:
+                check_published(copy)
+                return bring_forward(source, copy, basis)
+        except CannotWrite:
+            raise
+        except (NotTheSame, WarehouseError, duckdb.Error):  # damaged, of another Marrow; a full disk is met again
+            continue
+    return None
+
+
+def _anew(warehouse: Warehouse, basis: str, staged: Path) -> New:
+    with _open(staged) as copy, warehouse.transaction(), warehouse.exclusive() as source:
+        shape(copy, basis)
+        new = fill(source, copy)
         mark_published(copy)
-        return {table: len(source.table(table)) for table in PUBLIC}
+    return new
 
 
-def _copy_table(source: DuckDBPyConnection, copy: DuckDBPyConnection, table: str) -> None:
-    relation = source.sql(statement(REDACTED[table])) if table in REDACTED else source.table(table)
-    copy.from_arrow(relation.to_arrow_reader(BATCH_ROWS)).insert_into(table)
+def _open(path: Path) -> DuckDBPyConnection:
+    return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD | {"checkpoint_threshold": LOG_SIZE})
 
 
 def _check(database: Database, expected: dict[str, int]) -> None:

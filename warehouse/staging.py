@@ -10,16 +10,23 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from marrow_models.records import CellTable
     from warehouse.records import CellClassRecord, DifferentialRow, FieldRecord
+
+ROW_GROUP = 122_880
+"""Rows that DuckDB keeps together, and that one of its threads takes at a time."""
 
 
 def cells_table(cells: CellTable) -> pa.Table:
     """The cells with their number in the slide's order, class and confidence; N rows."""
     count = len(cells)
+    probabilities = np.ascontiguousarray(cells.probabilities, np.float32)
     index = cells.class_index.astype(np.int32) if count else np.zeros(0, np.int32)
+    confidence = probabilities[np.arange(count), index]
     offsets = np.arange(count + 1, dtype=np.int64) * len(cells.labels)
-    return pa.table(
+    table = pa.table(
         {
             "cell_id": pa.array(np.arange(count, dtype=np.int32)),
             "field_id": pa.array(cells.field_id),
@@ -29,29 +36,41 @@ def cells_table(cells: CellTable) -> pa.Table:
             "height_um": pa.array(cells.height_um),
             "cell_class": pa.DictionaryArray.from_arrays(pa.array(index), pa.array(cells.labels, pa.string())),
             # A probability may exceed 1 by the rounding of float32; more than that was refused before.
-            "confidence": pa.array(np.minimum(cells.confidence, np.float32(1))),
+            "confidence": pa.array(np.minimum(confidence, np.float32(1))),
             "detection_score": pa.array(cells.detection_score),
-            "probabilities": pa.LargeListArray.from_arrays(
-                pa.array(offsets), pa.array(np.ascontiguousarray(cells.probabilities, np.float32).reshape(-1))
-            ),
+            "probabilities": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(probabilities.reshape(-1))),
             "near_missing": pa.array(cells.near_missing),
         }
     )
+    # One piece is read by one thread.
+    return pa.Table.from_batches(table.to_batches(max_chunksize=ROW_GROUP), table.schema)
 
 
 def attributes_table(cells: CellTable) -> pa.Table:
     """The morphology of the cells, one row a cell and attribute; a value that the attribute does not have is null."""
     attributes = cells.attributes
+    told = attributes.values()
+    values = [_dictionary(attribute.index, attribute.values) for attribute in told]
     return pa.table(
         {
             "cell_id": pa.array(np.tile(np.arange(len(cells), dtype=np.int32), len(attributes))),
-            "attribute": pa.array([name for name in attributes for _ in range(len(cells))], pa.string()),
-            "value": pa.array([value for told in attributes.values() for value in told.value], pa.string()),
+            "attribute": pa.DictionaryArray.from_arrays(
+                pa.array(np.repeat(np.arange(len(attributes), dtype=np.int32), len(cells))),
+                pa.array(list(attributes), pa.string()),
+            ),
+            "value": pa.concat_arrays([pa.array([], pa.string()), *(array.dictionary_decode() for array in values)]),
             "confidence": pa.array(
-                np.concatenate([np.zeros(0, np.float32), *(a.confidence for a in attributes.values())])
+                np.concatenate([np.zeros(0, np.float32), *(a.confidence for a in told)])
             ),
         }
     )
+
+
+def _dictionary(index: NDArray[np.int8], values: tuple[str, ...]) -> pa.DictionaryArray:
+    """Values by their place; null for a place that is that of no value."""
+    known = (index >= 0) & (index < len(values))
+    places = pa.array(np.where(known, index, 0).astype(np.int32), mask=~known)
+    return pa.DictionaryArray.from_arrays(places, pa.array(values, pa.string()))
 
 
 def attribute_values_table(values: Mapping[str, tuple[str, ...]]) -> pa.Table:

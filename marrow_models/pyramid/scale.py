@@ -35,8 +35,6 @@ def resampled(read: Callable[[Rect], NDArray[np.uint8]], ratio: float, rect: Rec
     box = max(1, math.floor(ratio))
     step = ratio / box
     columns = _Taps.of(rect.x, rect.width, step)
-    if step == 1.0 and box == 1:
-        return read(rect)
     out = np.empty((rect.height, rect.width, 3), np.uint8)
     band = max(1, int(_BAND_BYTES // max(1.0, 3 * ratio * ratio * rect.width)))
     for top in range(0, rect.height, band):

@@ -1,1 +1,1 @@
-SELECT cell_class, count(*) AS cells FROM fact_cell WHERE result_key = $result_key GROUP BY cell_class
+SELECT cell_class, cells FROM fact_cell_count WHERE result_key = $result_key AND cells > 0

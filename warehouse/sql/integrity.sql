@@ -32,7 +32,8 @@ SELECT 'attributes of no cell', count(*) FROM fact_cell_attribute ANTI JOIN fact
 UNION ALL
 SELECT 'attributes that the model does not tell', count(*)
 FROM fact_cell_attribute AS t JOIN fact_analysis AS a USING (result_key)
-ANTI JOIN dim_attribute_value AS v USING (model_digest, attribute, value)
+ANTI JOIN dim_attribute_value AS v
+    ON v.model_digest = a.model_digest AND v.attribute = t.attribute AND v.value = t.value
 UNION ALL
 SELECT 'analyses of no slide', count(*) FROM fact_analysis ANTI JOIN dim_slide USING (slide_id)
 UNION ALL
@@ -52,3 +53,12 @@ SELECT 'differentials of no suggestion', count(*)
 FROM fact_differential ANTI JOIN fact_patient_diagnosis USING (diagnosis_key)
 UNION ALL
 SELECT 'events of no run', count(*) FROM ledger_event ANTI JOIN dim_run USING (run_id)
+UNION ALL
+SELECT 'classes counted otherwise than their cells', count(*)
+FROM (SELECT result_key, cell_class, count(*) AS cells FROM fact_cell GROUP BY ALL) AS f
+FULL JOIN fact_cell_count AS c USING (result_key, cell_class) WHERE coalesce(f.cells, 0) IS DISTINCT FROM c.cells
+UNION ALL
+SELECT 'attributes counted otherwise than their cells', count(*)
+FROM (SELECT result_key, attribute, value, count(*) AS cells FROM fact_cell_attribute GROUP BY ALL) AS t
+FULL JOIN (SELECT result_key, attribute, value, sum(cells) AS cells FROM fact_attribute_count GROUP BY ALL) AS c
+USING (result_key, attribute, value) WHERE coalesce(t.cells, 0) IS DISTINCT FROM c.cells

@@ -10,7 +10,7 @@ offered AS (
     SELECT unnest(labels) AS cell_class, unnest(range(len(labels))) AS place FROM dim_model WHERE digest = $model_digest
 ),
 counted AS (
-    SELECT specimen, cell_class, count(*) AS cells FROM fact_cell JOIN mine USING (result_key) GROUP BY ALL
+    SELECT mine.specimen, cell_class, sum(cells)::BIGINT AS cells FROM fact_cell_count JOIN mine USING (result_key) GROUP BY ALL
 )
 SELECT keys.specimen, keys.result_keys, offered.cell_class, coalesce(counted.cells, 0) AS cells
 FROM keys

@@ -1,1 +1,1 @@
-SELECT * REPLACE (NULL::VARCHAR AS settings) FROM dim_run
+SELECT * REPLACE (NULL::VARCHAR AS settings) FROM dim_run WHERE rowid >= $first

@@ -1,1 +1,1 @@
-SELECT * REPLACE (NULL::VARCHAR AS detail) FROM ledger_event
+SELECT * REPLACE (NULL::VARCHAR AS detail) FROM ledger_event WHERE rowid >= $first

@@ -1,9 +1,9 @@
--- What the database holds of one analysis, counted from the rows themselves.
+-- What the database holds of an analysis that is being stored, counted from the rows themselves.
 WITH mine AS (
-    SELECT cell_id, field_id, cell_class FROM fact_cell WHERE result_key = $result_key
+    SELECT cell_id, field_id, cell_class FROM fact_cell WHERE result_key = $result_key AND rowid >= $first_cell
 ),
 fields AS (
-    SELECT field_id, found_cells FROM fact_field WHERE result_key = $result_key
+    SELECT field_id, found_cells FROM fact_field WHERE result_key = $result_key AND rowid >= $first_field
 ),
 found AS (
     SELECT field_id, count(*) AS cells FROM mine GROUP BY field_id
@@ -20,7 +20,7 @@ attributes AS (
     FROM fact_cell_attribute AS t
     JOIN fact_analysis AS a USING (result_key)
     JOIN dim_attribute_value AS v USING (model_digest, attribute, value)
-    WHERE t.result_key = $result_key
+    WHERE t.result_key = $result_key AND t.rowid >= $first_attribute
 )
 SELECT
     (SELECT count(*) FROM mine) AS cells,

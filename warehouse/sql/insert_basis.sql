@@ -1,0 +1,1 @@
+INSERT INTO publication VALUES ($basis)

@@ -1,0 +1,1 @@
+SELECT result_key FROM result_now ANTI JOIN published_result USING (result_key)
