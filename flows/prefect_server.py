@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.prefect_child import LOOPBACK
 from marrow_models.errors import UserError
 
-LOOPBACK = "127.0.0.1"
 SERVER_START_S = 180.0
 STOP_S = 5.0
 EMBEDDED_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -75,10 +75,13 @@ def embedded_server(*, wanted: bool) -> Iterator[Callable[[], None]]:
         return
     port = _free_port()
     url = f"http://{LOOPBACK}:{port}/api"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", LOOPBACK, "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    command = [sys.executable, "-m", "flows.prefect_child", str(port)]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        command, env=os.environ | EMBEDDED_SERVER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=os.environ | EMBEDDED_SERVER,
+        stdin=subprocess.PIPE,  # it ends when this closes, also with a process that is killed
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.environ["PREFECT_API_URL"] = url
     try:
