@@ -31,7 +31,7 @@ def jobs(source: Path, folder: Path) -> dict[str, Job]:
     found = {}
     for peer in PEERS:
         if subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False).returncode == 0:
-            out = folder / peer
+            out = folder / f"{peer}.zarr"  # its sink goes by the name
             arguments = {"python": python, "peer": peer, "source": str(source), "out": str(out)}
             found[peer] = Job("tests.benchmarks.peers_ingest:run_peer", arguments, out)
     return found
