@@ -6,7 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 MOST_THREADS = 2
 """A night has a worker a core already: more would only wait for each other."""
@@ -18,22 +19,53 @@ R = TypeVar("R")
 
 
 def threads() -> int:
-    """How many threads to use: two, or as many as this process has cores."""
-    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    """How many threads to use, this one included: two, or as many as this process has cores."""
+    return min(MOST_THREADS, os.cpu_count() or 1)
 
 
 def in_order(work: Callable[[A], R], questions: Iterable[A]) -> Generator[R, None, None]:
-    """Yield ``work`` of each question, in order, worked out ahead in a few threads. Close it when you leave early."""
-    waiting: deque[Future[R]] = deque()
-    count = threads()
-    with ThreadPoolExecutor(count, thread_name_prefix="pyramid") as pool:
+    """Yield ``work`` of each question, in order. Close it when you leave early.
+
+    The thread that asks works as well: while the next result is not there, it takes a question that nobody has begun.
+    """
+    helpers = threads() - 1
+    if helpers < 1:
+        yield from map(work, questions)
+        return
+    waiting: deque[_Question[A, R]] = deque()
+    with ThreadPoolExecutor(helpers, thread_name_prefix="pyramid") as pool:
         try:
             for question in questions:
-                waiting.append(pool.submit(work, question))
-                if len(waiting) > _AHEAD * count:
-                    yield waiting.popleft().result()
+                waiting.append(_Question(question, pool.submit(work, question)))
+                if len(waiting) > _AHEAD * (helpers + 1):
+                    yield _first(waiting, work)
             while waiting:
-                yield waiting.popleft().result()
+                yield _first(waiting, work)
         finally:
-            for future in waiting:
-                future.cancel()
+            for left in waiting:
+                left.answer.cancel()
+
+
+@dataclass(slots=True)
+class _Question(Generic[A, R]):
+    asked: A
+    answer: Future[R]
+
+
+def _first(waiting: deque[_Question[A, R]], work: Callable[[A], R]) -> R:
+    """Result of the first question; as long as it is not there, work on others."""
+    for question in waiting:
+        if waiting[0].answer.done():
+            break
+        if question.answer.cancel():
+            question.answer = _worked_out(work, question.asked)
+    return waiting.popleft().answer.result()
+
+
+def _worked_out(work: Callable[[A], R], asked: A) -> Future[R]:
+    answer: Future[R] = Future()
+    try:
+        answer.set_result(work(asked))
+    except Exception as error:  # noqa: BLE001 - raised when its turn comes, as a thread's would be
+        answer.set_exception(error)
+    return answer

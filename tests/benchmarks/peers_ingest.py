@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.benchmarks.measure import Cost, Figure, Job
 
-PEERS = ("large_image", "wsic", "ome_zarr")
-"""Modules; each that can be imported there is compared."""
+PEERS = ("large_image",)
+"""Modules, each with a function of its name below; those that can be imported there are compared."""
 
 
 def jobs(source: Path, folder: Path) -> dict[str, Job]:
@@ -31,7 +31,7 @@ def jobs(source: Path, folder: Path) -> dict[str, Job]:
     found = {}
     for peer in PEERS:
         if subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False).returncode == 0:
-            out = folder / peer
+            out = folder / f"{peer}.zarr"  # its sink goes by the name
             arguments = {"python": python, "peer": peer, "source": str(source), "out": str(out)}
             found[peer] = Job("tests.benchmarks.peers_ingest:run_peer", arguments, out)
     return found
@@ -74,30 +74,6 @@ def large_image(source: str, out: str) -> None:
     ):
         sink.addTile(tile["tile"][..., :3], x=tile["x"], y=tile["y"])
     sink.write(out)
-
-
-def wsic(source: str, out: str) -> None:
-    """Level 0 transcoded: no pyramid, no scale."""
-    from wsic.readers import Reader
-    from wsic.writers import ZarrWriter
-
-    reader = Reader.from_file(Path(source))
-    writer = ZarrWriter(Path(out), shape=reader.shape, tile_size=reader.tile_shape[:2][::-1])
-    writer.transcode_from_reader(reader)
-
-
-def ome_zarr(source: str, out: str) -> None:
-    """``write_image`` with local means, chunks of 512 px."""
-    import tifffile
-    import zarr
-    from ome_zarr.scale import Scaler
-    from ome_zarr.writer import write_image
-
-    pixels = tifffile.imread(source).transpose(2, 0, 1)
-    scaler = Scaler(method="local_mean", max_layer=5)
-    write_image(
-        pixels, zarr.open_group(out, mode="w"), axes="cyx", scaler=scaler, storage_options={"chunks": (3, 512, 512)}
-    )
 
 
 if __name__ == "__main__":
