@@ -92,9 +92,7 @@ def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTa
     if not len(cells):
         return 0
     counting = set(model["counting"])
-    found = sum(
-        np.bincount(chunk.indices, minlength=len(cells.labels)) for chunk in staged.column("cell_class").chunks
-    )
+    found = sum(np.bincount(chunk.indices, minlength=len(cells.labels)) for chunk in staged.column("cell_class").chunks)
     return int(found[[label in counting for label in cells.labels]].sum())
 
 

@@ -83,7 +83,9 @@ def views(path: str) -> dict[str, float]:
     found = {}
     with open_published(Path(path), threads=THREADS, memory_limit_mb=4096) as database:
         connection = database._connection
-        names = [row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+        names = [
+            row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        ]
         ids = connection.execute("SELECT slide_id, patient_key FROM dim_slide ORDER BY slide_id LIMIT 1").fetchall()[0]
         for view in names:
             columns = [row[0] for row in connection.execute(f"DESCRIBE {view}").fetchall()]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.benchmarks.drawn_slides import ingested
 from tests.benchmarks.measure import Cost, Job, absolute, ratio_of, run, side_by_side
 from tests.benchmarks.report import plot_growth
-from tests.benchmarks.drawn_slides import ingested
 
 if TYPE_CHECKING:
     from tests.benchmarks.conftest import Results

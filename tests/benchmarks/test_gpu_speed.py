@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tests.benchmarks.measure import Job, ratio_of, side_by_side
 from tests.benchmarks.drawn_slides import ingested
+from tests.benchmarks.measure import Job, ratio_of, side_by_side
 
 if TYPE_CHECKING:
     from tests.benchmarks.conftest import Results
