@@ -15,7 +15,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from marrow_models.ahead import made_ahead
 from marrow_models.errors import Reason, SlideRefused
@@ -115,14 +114,14 @@ class Detector:
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self.device)
         with torch.inference_mode():
             centre, box = self.network(image.float().contiguous(memory_format=torch.channels_last))
-            if not (torch.isfinite(centre).all() and torch.isfinite(box).all()):
+            # A sum of finite values is finite: outputs stay far below the largest float32.
+            if not torch.isfinite(centre.sum() + box.sum()):
                 raise SlideRefused(Reason.MODEL_OUTPUT, "the detector's output is not finite")
             return centre[0] / STEPS_PER_UNIT, box[0] / STEPS_PER_UNIT
 
     def _peaks(self, centre: torch.Tensor, box: torch.Tensor, read: Rect) -> Detections:
         threshold = float(np.log(self.settings.score_threshold / (1 - self.settings.score_threshold)))
-        highest = functional.max_pool2d(centre[None], 3, stride=1, padding=1)[0]
-        kind, row, column = torch.nonzero((centre == highest) & (centre >= threshold), as_tuple=True)
+        kind, row, column = _maxima(centre, threshold)
         logit = centre[kind, row, column].double().cpu().numpy()
         offset_x, offset_y, width, height = box[:, row, column].double().cpu().numpy()
         offset_x, offset_y = (
@@ -142,6 +141,20 @@ class Detector:
             np.round(1 / (1 + np.exp(-logit)), SCORE_DECIMALS),
             kind.cpu().numpy(),
         )
+
+
+def _maxima(scores: torch.Tensor, threshold: float) -> tuple[torch.Tensor, ...]:
+    """Where (kind, row, column) a score reaches the threshold and none of its eight neighbours is higher."""
+    place = torch.nonzero(scores >= threshold)
+    kind, row, column = place.unbind(1)
+    mine, highest = scores[kind, row, column], torch.ones(len(place), dtype=torch.bool, device=scores.device)
+    last_row, last_column = scores.shape[1] - 1, scores.shape[2] - 1
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            # Beyond an edge the cell at the edge stands in: it is a neighbour anyway, or the place itself.
+            rows, columns = (row + down).clamp(0, last_row), (column + right).clamp(0, last_column)
+            highest &= mine >= scores[kind, rows, columns]
+    return tuple(place[highest].unbind(1))
 
 
 def duplicates(found: Detections, reach_px: int) -> NDArray[np.bool_]:

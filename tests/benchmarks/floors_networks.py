@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from marrow_models.bundle import load_bundle
-from marrow_models.memory import keep_freed_memory
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import Field
@@ -61,12 +60,26 @@ def _warm(store: str, bundle: str, groups: Groups) -> None:
     """Load the networks and run each once; then forget the tiles that were decoded for it."""
     from marrow_models.pyramid import store as pyramid_store
 
-    keep_freed_memory()
     analyse_group(store, bundle, groups[-1][:1])
     pyramid_store._TILES.__init__(64 << 20)  # type: ignore[misc]
 
 
 analysis.prepare = _ready  # type: ignore[attr-defined]
+
+
+def analysis_giving_back(groups: Groups, store: str, bundle: str, cells: int) -> dict[str, float]:
+    """The same where the allocator gives freed memory back at once, as Dask asks its workers to."""
+    return analysis(groups, store, bundle, cells)
+
+
+def _ready_giving_back(store: str, bundle: str, cells: int) -> Groups:
+    from marrow_models import memory
+
+    memory.keep_freed_memory = lambda: False  # type: ignore[assignment]
+    return _ready(store, bundle, cells)
+
+
+analysis_giving_back.prepare = _ready_giving_back  # type: ignore[attr-defined]
 
 Seen = list[tuple[torch.nn.Module, torch.Tensor]]
 

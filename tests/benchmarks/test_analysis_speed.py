@@ -68,13 +68,27 @@ def test_one_worker_is_as_fast_as_its_networks(results: Results, bundle: str) ->
     )
 
 
+def test_memory_that_is_kept_saves_time(results: Results) -> None:
+    given = {"store": str(ingested().store), "bundle": "phantom", "cells": CELLS["phantom"]}
+    as_dask = ONE_THREAD | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    jobs = {
+        "kept": Job(f"{FLOORS}:analysis", given, environment=as_dask),
+        "given back": Job(f"{FLOORS}:analysis_giving_back", given, environment=as_dask),
+    }
+    results.add(
+        ratio_of(
+            "freed memory kept by the worker", side_by_side(jobs, runs=2), ours="kept", floor="given back", target=0.9
+        )
+    )
+
+
 def test_two_workers_are_nearly_twice_as_fast_as_one(results: Results) -> None:
     given = {"store": str(ingested().store), "bundle": "phantom", "cells": 0}
     jobs = {
         str(number): Job(f"{FLOORS}:by_workers", given | {"workers": number}, environment=ONE_THREAD)
         for number in (1, 2)
     }
-    costs = side_by_side(jobs)
+    costs = side_by_side(jobs, runs=2)
     assert len({cost.said["cells"] for runs in costs.values() for cost in runs}) == 1
     results.add(
         ratio_of(

@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
-from marrow_models.detection import SUBPIXELS, Detections, Detector, duplicates
+from marrow_models.detection import SUBPIXELS, Detections, Detector, _maxima, duplicates
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX
 from marrow_models.networks.lattice import STEPS_PER_UNIT, fold, folded_structure
@@ -183,3 +184,14 @@ def test_the_best_box_always_stays(rows):
 def test_the_halo_holds_the_reach_of_the_network_and_the_duplicates():
     network = heatmap_net()
     assert detector().halo_px >= network.reach_px + DETECTOR.duplicate_um / DETECTOR.um_per_px + OUTPUT_STRIDE_PX
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 57), (3, 31, 8), (2, 1, 9), (1, 1, 1)])
+@pytest.mark.parametrize("threshold", [-9.0, 0.0, 0.875, 50.0])
+def test_peaks_are_the_maxima_of_their_neighbourhood(shape, threshold):
+    """Also where neighbours are equal, and at the edges."""
+    draw = torch.Generator().manual_seed(len(shape) + shape[1])
+    scores = torch.randint(-40, 9, shape, generator=draw).float() / 8
+    highest = functional.max_pool2d(scores[None], 3, stride=1, padding=1)[0]
+    expected = torch.nonzero((scores == highest) & (scores >= threshold), as_tuple=True)
+    assert all(map(torch.equal, _maxima(scores, threshold), expected))
