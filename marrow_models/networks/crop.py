@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from monai.networks.blocks.convolutions import Convolution
 from torch import Tensor, nn
 
 from marrow_models.networks.heatmap import residual_stage
 from marrow_models.networks.lattice import put_on_lattice
-from marrow_models.networks.parts import MONAI, Parts
 
 
 class CropNet(nn.Module):
@@ -25,8 +25,6 @@ class CropNet(nn.Module):
         Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
     blocks
         Residual blocks at 1/4, 1/8 and 1/16.
-    parts
-        What it is built of; the weights and results are the same.
     """
 
     def __init__(
@@ -34,14 +32,14 @@ class CropNet(nn.Module):
         heads: Mapping[str, int],
         planes: Sequence[int] = (16, 32, 64, 128),
         blocks: Sequence[int] = (2, 2, 2),
-        *,
-        parts: Parts = MONAI,
     ) -> None:
         super().__init__()
-        self.stem = parts.convolution(3, planes[0], stride=2)
+        self.stem = Convolution(
+            2, 3, planes[0], strides=2, kernel_size=3, act="RELU", norm="BATCH", bias=False, adn_ordering="NDA"
+        )
         self.stages = nn.Sequential(
             *(
-                residual_stage(inputs, outputs, count, parts)
+                residual_stage(inputs, outputs, count)
                 for inputs, outputs, count in zip(planes[:-1], planes[1:], blocks, strict=True)
             )
         )

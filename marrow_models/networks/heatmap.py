@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monai.networks.blocks.convolutions import Convolution
+from monai.networks.nets.resnet import ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
 from marrow_models.networks.lattice import put_on_lattice
-from marrow_models.networks.parts import MONAI, Parts
 
 OUTPUT_STRIDE_PX = 4
 """Input pixels an output cell spans."""
@@ -34,28 +35,19 @@ class HeatmapNet(nn.Module):
         Channels at 1/2, 1/4 and 1/8 of the resolution.
     blocks
         Residual blocks at 1/4 and at 1/8.
-    parts
-        What it is built of; the weights and results are the same.
     """
 
-    def __init__(
-        self,
-        kinds: int,
-        planes: Sequence[int] = (16, 32, 64),
-        blocks: Sequence[int] = (2, 2),
-        *,
-        parts: Parts = MONAI,
-    ) -> None:
+    def __init__(self, kinds: int, planes: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (2, 2)) -> None:
         super().__init__()
         half, quarter, eighth = planes
         self.kinds = kinds
-        self.stem = parts.convolution(3, half, stride=2)
-        self.fine = residual_stage(half, quarter, blocks[0], parts)
-        self.coarse = residual_stage(quarter, eighth, blocks[1], parts)
-        self.lateral = parts.convolution(eighth, quarter, size=1)
+        self.stem = _convolution(3, half, stride=2)
+        self.fine = residual_stage(half, quarter, blocks[0])
+        self.coarse = residual_stage(quarter, eighth, blocks[1])
+        self.lateral = _convolution(eighth, quarter, size=1)
         self.join = nn.ReLU()
-        self.merge = parts.convolution(quarter, quarter)
-        self.trunk = parts.convolution(quarter, quarter)
+        self.merge = _convolution(quarter, quarter)
+        self.trunk = _convolution(quarter, quarter)
         self.centre = nn.Conv2d(quarter, kinds, 1)
         self.box = nn.Conv2d(quarter, BOX_CHANNELS, 1)
         if not self.centre.weight.is_meta:  # PyTorch imports its compiler to draw numbers that are not there
@@ -88,8 +80,14 @@ def reach_px(blocks: Sequence[int]) -> int:
     return reach + TOTAL_STRIDE_PX + OUTPUT_STRIDE_PX
 
 
-def residual_stage(inputs: int, outputs: int, blocks: int, parts: Parts = MONAI) -> nn.Sequential:
-    """Residual blocks, the first one halving the resolution."""
-    shortcut = parts.convolution(inputs, outputs, size=1, stride=2, relu=False)
-    first = parts.residual_block(inputs, outputs, stride=2, shortcut=shortcut)
-    return nn.Sequential(first, *(parts.residual_block(outputs, outputs, shortcut=None) for _ in range(blocks - 1)))
+def residual_stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    """MONAI residual blocks, the first one halving the resolution."""
+    shortcut = Convolution(2, inputs, outputs, strides=2, kernel_size=1, act=None, norm="BATCH", bias=False)
+    first = ResNetBlock(inputs, outputs, spatial_dims=2, stride=2, downsample=shortcut)
+    return nn.Sequential(first, *(ResNetBlock(outputs, outputs, spatial_dims=2) for _ in range(blocks - 1)))
+
+
+def _convolution(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> Convolution:
+    return Convolution(
+        2, inputs, outputs, strides=stride, kernel_size=size, act="RELU", norm="BATCH", bias=False, adn_ordering="NDA"
+    )

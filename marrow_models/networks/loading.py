@@ -18,17 +18,14 @@ from marrow_models.errors import BundleError
 from marrow_models.networks.digits import fast_where_equal
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import check_exact, folded_structure
-from marrow_models.networks.parts import PLAIN
 
-DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
-    "marrow_models.networks.heatmap.HeatmapNet": ("marrow_models.networks.heatmap", {"parts": PLAIN})
-}
-CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "marrow_models.networks.crop.CropNet": ("marrow_models.networks.crop", {"parts": PLAIN}),
-    "marrow_models.networks.lite.LiteCrops": ("marrow_models.networks.lite", {}),
-    "marrow_models.networks.residual.ResNet50Crops": ("marrow_models.networks.residual", {}),
-}
-"""What ``_target_`` in a bundle may name: its module, imported when it is named, and arguments of our own."""
+DETECTORS = ("marrow_models.networks.heatmap.HeatmapNet",)
+CLASSIFIERS = (
+    "marrow_models.networks.crop.CropNet",
+    "marrow_models.networks.lite.LiteCrops",
+    "marrow_models.networks.residual.ResNet50Crops",
+)
+"""What ``_target_`` in a bundle may name; imported when it is named."""
 LARGEST_HEADER_BYTES = 1 << 20
 LARGEST_ARGUMENT = 4096
 """No network of ours has so many channels, blocks or classes; a definition that asks for billions never ends."""
@@ -61,19 +58,19 @@ def _load(path: str, digest: str, device: str) -> tuple[Detector, Classifier]:
     return Detector(detector, bundle.detector, device), Classifier(classifier, bundle.classifier, device)
 
 
-def _network(bundle: Bundle, role: str, weights: str, known: dict[str, tuple[str, dict[str, Any]]]) -> Any:
+def _network(bundle: Bundle, role: str, weights: str, known: tuple[str, ...]) -> Any:
     definition = bundle.networks.get(role)
     arguments = dict(definition) if isinstance(definition, dict) else {}
     target = arguments.pop("_target_", None)
     if not isinstance(target, str) or target not in known or not _plain(arguments):
         raise BundleError(f"Bundle {bundle.name}: {role} in {INFERENCE} is no network that Marrow makes ({target!r}).")
     tensors = _tensors(bundle, weights)
-    module, own = known[target]
-    make = getattr(import_module(module), target.rpartition(".")[2])
+    module, _, name = target.rpartition(".")
+    make = getattr(import_module(module), name)
     try:
         with torch.device("meta"):  # no memory yet: a definition may ask for more than the machine has
-            _check_fit(bundle, weights, tensors, folded_structure(make(**arguments, **own)))
-        network = folded_structure(make(**arguments, **own))
+            _check_fit(bundle, weights, tensors, folded_structure(make(**arguments)))
+        network = folded_structure(make(**arguments))
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise BundleError(f"Bundle {bundle.name}: {role} in {INFERENCE} cannot be made ({error}).") from None
     network.load_state_dict(tensors)
