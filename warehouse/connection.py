@@ -76,7 +76,9 @@ class Database:
             yield connection.table(relation).to_arrow_reader(rows)
 
     @contextmanager
-    def selected(self, name: str, staging: pa.Table, rows: int, /, **parameters: object) -> Iterator[pa.RecordBatchReader]:
+    def selected(
+        self, name: str, staging: pa.Table, rows: int, /, **parameters: object
+    ) -> Iterator[pa.RecordBatchReader]:
         """Batches of ``warehouse/sql/<name>.sql``, which reads ``staging``; other threads wait while the block runs."""
         with self._speaking() as connection:
             connection.register("staging", staging)

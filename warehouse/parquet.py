@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from marrow_models.errors import WarehouseError
 from warehouse.dictionary import Relation, comments
-from warehouse.notice import RESEARCH_USE_ONLY
 from warehouse.files import remove, sync
+from warehouse.notice import RESEARCH_USE_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,9 +135,7 @@ def _file(name: str) -> str:
     return f"{name}.parquet"
 
 
-def _write_some(
-    database: Database, view: str, path: Path, words: Relation, parts: list[_Part], new: New
-) -> None:
+def _write_some(database: Database, view: str, path: Path, words: Relation, parts: list[_Part], new: New) -> None:
     staging = pa.table(
         {
             "slide_id": pa.array([slide for part in parts for slide in part.slide_ids], pa.string()),
@@ -183,9 +181,7 @@ def _write(database: Database, view: str, path: Path, words: Relation) -> None:
 
 def _schema(bare: pa.Schema, words: Relation) -> pa.Schema:
     about = {"notice": RESEARCH_USE_ONLY, "comment": words.comment}
-    return pa.schema(
-        [field.with_metadata({"comment": words.columns[field.name]}) for field in bare], metadata=about
-    )
+    return pa.schema([field.with_metadata({"comment": words.columns[field.name]}) for field in bare], metadata=about)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from warehouse.connection import Database, Warehouse
 
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """What was published."""

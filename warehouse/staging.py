@@ -59,9 +59,7 @@ def attributes_table(cells: CellTable) -> pa.Table:
                 pa.array(list(attributes), pa.string()),
             ),
             "value": pa.concat_arrays([pa.array([], pa.string()), *(array.dictionary_decode() for array in values)]),
-            "confidence": pa.array(
-                np.concatenate([np.zeros(0, np.float32), *(a.confidence for a in told)])
-            ),
+            "confidence": pa.array(np.concatenate([np.zeros(0, np.float32), *(a.confidence for a in told)])),
         }
     )
 

@@ -44,7 +44,9 @@ def write_cells(path: Path, count: int) -> None:
 def read_cells(path: Path) -> CellTable:
     """The cells of such a file, without a Python object for any of them."""
     table = pq.read_table(path, use_threads=False).combine_chunks()
-    column = {name: table.column(name).chunk(0) for name in table.column_names if name not in ("cell_class", "result_key")}
+    column = {
+        name: table.column(name).chunk(0) for name in table.column_names if name not in ("cell_class", "result_key")
+    }
     return CellTable(
         **{
             name: column[name].to_numpy(zero_copy_only=False)

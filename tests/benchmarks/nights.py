@@ -48,9 +48,7 @@ def night(inbox: str, home: str, workers: int = 1) -> dict[str, Any]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MARROW_", "PREFECT_"))}
     command = [sys.executable, "-m", "flows.cli", "run", "--inbox", inbox, "--home", home, "--json"]
     command += ["--cluster", f"local:{workers}"]
-    done = subprocess.run(
-        command, env=own | {"MARROW_SETTLE_S": "0"}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=own | {"MARROW_SETTLE_S": "0"}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
     found: dict[str, Any] = json.loads(done.stdout)

@@ -24,7 +24,8 @@ SAME = {
         "SELECT cell_class, avg(width_um * height_um), max(confidence) FROM {cells} GROUP BY ALL ORDER BY ALL"
     ),
     "patients with most of a class": (
-        "SELECT patient_id, count(*) AS n FROM {cells} WHERE cell_class = 'class3' GROUP BY ALL ORDER BY n DESC, 1 LIMIT 20"
+        "SELECT patient_id, count(*) AS n FROM {cells} WHERE cell_class = 'class3' "
+        "GROUP BY ALL ORDER BY n DESC, 1 LIMIT 20"
     ),
     "classes of a slide": (
         "SELECT cell_class, count(*) FROM {cells} WHERE slide_id = '{slide}' GROUP BY ALL ORDER BY ALL"
@@ -83,7 +84,9 @@ def views(path: str) -> dict[str, float]:
     found = {}
     with open_published(Path(path), threads=THREADS, memory_limit_mb=4096) as database:
         connection = database._connection
-        names = [row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+        names = [
+            row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        ]
         ids = connection.execute("SELECT slide_id, patient_key FROM dim_slide ORDER BY slide_id LIMIT 1").fetchall()[0]
         for view in names:
             columns = [row[0] for row in connection.execute(f"DESCRIBE {view}").fetchall()]

@@ -8,4 +8,6 @@ import sys
 
 def start(arguments: list[str]) -> int:
     """Run the interpreter with ``arguments``; its exit code. Nothing of it is loaded in this process."""
-    return subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True).returncode
+    return subprocess.run(
+        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True
+    ).returncode

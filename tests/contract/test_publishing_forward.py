@@ -1,4 +1,4 @@
-"""A publication that adds what is new is, row for row, the one that is made anew; and it is made anew where it must be."""
+"""A publication that adds what is new is, row for row, the one made anew; and it is made anew where it must be."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def counted_again(warehouse: Warehouse) -> None:
     cells = cell_table(20, seed=7, attributes=ATTRIBUTES)
     for state in (State.DISCOVERED, State.INGESTED, State.SURVEYED, State.ANALYSED, State.VALIDATED):
         record(warehouse, "back-fill", "s3", state)
-    load_slide(warehouse, slide_record("s3"), analysis_record(cells, "k-s3-again", slide_id="s3", run_id="back-fill"), cells)
+    load_slide(
+        warehouse, slide_record("s3"), analysis_record(cells, "k-s3-again", slide_id="s3", run_id="back-fill"), cells
+    )
     record(warehouse, "back-fill", "s3", State.LOADED)
     record(warehouse, "back-fill", "s3", State.DONE)
     finish_run(warehouse, "back-fill", RunState.DONE)
