@@ -13,7 +13,7 @@ from tests.benchmarks.report import plot_growth
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
-FEW, MANY = 3, 9
+FEW, MANY = 2, 8
 AT = 100
 """Slides for which the share of orchestration is stated."""
 REAL_SLIDE_S = 60.0
@@ -48,7 +48,14 @@ def test_a_slide_costs_little_beside_its_stages(tmp_path: Path, results: Results
     outside = {slides: found.said["seconds"] - found.said["seconds_in_stages"] for slides, found in nights.items()}
     a_slide = max(0.0, (outside[MANY] - outside[FEW]) / more)
     share = (outside[FEW] + a_slide * (AT - FEW)) / (AT * REAL_SLIDE_S)
+    roles = {slides: found.said["cpu_by_role"] for slides, found in nights.items()}
+    each = {role: (roles[MANY][role] - roles[FEW][role]) / more for role in roles[MANY]}
     results.add(
+        absolute("flow process, a slide", [each["flow"]], unit="CPU s", target=0.5),
+        absolute("Prefect server, a slide", [each["server"]], unit="CPU s", target=0.25),
+        absolute(
+            "stages of a tiny slide on workers", [each["workers"]], unit="CPU s", target=10, note="for the simulation"
+        ),
         absolute("Prefect and Dask, a slide", [cpu], unit="CPU s", target=0.5),
         absolute("time of a night in no stage, a slide", [a_slide], unit="s", target=0.5),
         absolute(
