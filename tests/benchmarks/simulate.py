@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from pathlib import Path
 from tests.benchmarks.report import plot_growth
 
 RESULTS = Path(__file__).parents[2] / "benchmarks"
-NIGHT_S = 8 * 3600.0
 SLIDES = (10, 100, 1000, 10_000)
 WORKERS = (2, 10, 100, 1000)
 SLIDES_PER_WORKER = 2
@@ -100,9 +100,8 @@ def table(constants: Constants, slides: Sequence[int] = SLIDES, workers: Sequenc
     for count in slides:
         for size in workers:
             night = simulate(count, size, constants)
-            lines.append(
-                f"| {count:,} | {size:,} | {night.seconds / 3600:.3g} | {night.saturated} | {night.busy[night.saturated]:.0%} |"
-            )
+            share = night.busy[night.saturated]
+            lines.append(f"| {count:,} | {size:,} | {night.seconds / 3600:.3g} | {night.saturated} | {share:.0%} |")
     return lines
 
 
@@ -119,9 +118,8 @@ def main() -> None:
     parser.add_argument("--slide-s", type=float, help="seconds that a slide takes on a worker, instead of a tiny one's")
     given = parser.parse_args()
     constants = Constants.of(given.results, given.slide_s)
-    print(constants)
-    print("\n".join(table(constants)))
-    print(f"More than {most_workers(constants):.0f} workers shorten no night.")
+    told = [str(constants), *table(constants), f"More than {most_workers(constants):.0f} workers shorten no night."]
+    sys.stdout.write("\n".join(told) + "\n")
     curves = {f"{size} workers": [simulate(n, size, constants).seconds for n in SLIDES] for size in WORKERS}
     plot_growth(given.out / "simulated_nights.png", "Simulated nights", SLIDES, "slides", curves)
 

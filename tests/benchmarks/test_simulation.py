@@ -15,7 +15,8 @@ def test_without_stations_a_night_is_the_work_over_the_workers(slides: int, work
     assert simulate(slides, workers, FREE).seconds == pytest.approx(slides * 60 / workers)
 
 
-def test_a_night_is_never_shorter_than_any_station(slides: int = 5000) -> None:
+def test_a_night_is_never_shorter_than_any_station() -> None:
+    slides = 5000
     for workers in (1, 10, 100, 1000):
         night = simulate(slides, workers, REAL)
         assert night.seconds >= slides * 60 / workers
