@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def standby(folder: Path) -> Path:
-    return folder / ".marrow.duckdb.standby"
+    return folder / ".standby.duckdb"
 
 
 def published_rows(folder: Path) -> dict[str, object]:
