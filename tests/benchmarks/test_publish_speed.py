@@ -72,9 +72,6 @@ def test_a_publication_writes_the_night_and_not_the_history(tmp_path: Path, resu
             note="1 is independent of history",
         )
     )
-    results.add(
-        absolute("publishing, a slide", [cpu[-1] / SLIDES_A_NIGHT], unit="CPU s", target=0.05, note="1,000 cells each")
-    )
     sizes = [nights * CELLS_A_NIGHT for nights in NIGHTS]
     plot_growth(
         RESULTS / "publishing.png",
