@@ -66,7 +66,7 @@ def prefect_server(password_file: Path, err: Console) -> Iterator[None]:
 def embedded_server(*, wanted: bool) -> Iterator[Callable[[], None]]:
     """Prefect's embedded server, started at once in a process of its own; calling what is yielded waits for it.
 
-    Prefect starts the same server by itself, but only when a flow begins, and for that it imports all of the server into
+    Prefect starts the same server by itself, but only when a flow begins, and for that it imports the whole server into
     the flow's process as well. Begun here it starts while this process still imports. Nothing is started where it is
     not ``wanted``: a server that the user named is used. Call it before Prefect is imported.
     """

@@ -20,8 +20,9 @@ def diagnose_patients(night: Night) -> int:
     rules = [load_rules(name) for name in night.plan.rule_sets]
     load.retire_diagnoses(night.warehouse)
     patients = read.patients_with_analyses(night.warehouse, night.bundle.digest)
+    pooled = read.pooled_counts_of_all(night.warehouse, night.bundle.digest)
     for patient in patients:
-        counts = counts_to_judge(read.pooled_counts(night.warehouse, patient.patient_key, night.bundle.digest))
+        counts = counts_to_judge(pooled[patient.patient_key])
         record = suggestion_for(
             counts, patient.age_years, taxonomy, model, rules, run_id=night.run_id, model_digest=night.bundle.digest
         )

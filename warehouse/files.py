@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_NOT_KNOWN = (errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system says that cannot do a thing."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
@@ -51,6 +55,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def linked(source: Path, target: Path) -> bool:
+    """Give a file a second name; False where it is not there or the file system has no second names."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.EPERM, errno.EMLINK, *_NOT_KNOWN):
+            return False
+        raise
+    return True
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy a file within the kernel; file systems that can (XFS, Btrfs) only share its blocks."""
     with source.open("rb") as reader, target.open("wb") as writer:
@@ -58,7 +73,7 @@ def copy(source: Path, target: Path) -> None:
             while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
                 pass
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            if error.errno not in (errno.EXDEV, errno.EINVAL, *_NOT_KNOWN):
                 raise
             reader.seek(0)
             writer.truncate(0)

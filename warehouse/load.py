@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from marrow_models.errors import Reason, SlideRefused, WarehouseError
 from warehouse.dimensions import store_attribute_values, store_slide
@@ -14,8 +15,6 @@ from warehouse.records import LoadReceipt
 from warehouse.staging import attributes_table, cells_table, differential_table, fields_table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from marrow_models.records import CellTable
     from warehouse.connection import Row, Warehouse
     from warehouse.records import AnalysisRecord, DiagnosisRecord, SlideRecord
@@ -92,7 +91,8 @@ def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTa
     if not len(cells):
         return 0
     counting = set(model["counting"])
-    found = sum(np.bincount(chunk.indices, minlength=len(cells.labels)) for chunk in staged.column("cell_class").chunks)
+    indices = pa.chunked_array([chunk.indices for chunk in staged.column("cell_class").chunks]).to_numpy()
+    found = np.bincount(indices, minlength=len(cells.labels))
     return int(found[[label in counting for label in cells.labels]].sum())
 
 

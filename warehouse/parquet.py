@@ -6,7 +6,6 @@ a digest of all that its rows depend on, so a file that is there is never writte
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from marrow_models.errors import WarehouseError
 from warehouse.dictionary import Relation, comments
-from warehouse.files import remove, sync
+from warehouse.files import linked, remove, sync
 from warehouse.notice import RESEARCH_USE_ONLY
 
 if TYPE_CHECKING:
@@ -115,20 +114,12 @@ def _write_parts(
 ) -> None:
     """Link the files of a view that are there, and write the others."""
     path.mkdir()
-    missing = [part for part in parts if not _linked(earlier / _file(part.name), path / _file(part.name))]
+    missing = [part for part in parts if not linked(earlier / _file(part.name), path / _file(part.name))]
     for begin in range(0, len(missing), PARTS_AT_A_TIME):
         _write_some(database, view, path, words, missing[begin : begin + PARTS_AT_A_TIME], new)
     if not parts:
         _write(database, view, path / _file("none"), words)
     sync(path)
-
-
-def _linked(source: Path, target: Path) -> bool:
-    try:
-        os.link(source, target)
-    except OSError:  # not there, or a file system without hard links
-        return False
-    return True
 
 
 def _file(name: str) -> str:

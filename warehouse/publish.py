@@ -8,8 +8,6 @@ through memory as Arrow batches, so the warehouse never needs to open another fi
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ import duckdb
 from marrow_models.errors import CannotWrite, WarehouseError
 from warehouse.connection import CLOSED_TO_THE_WORLD, LOG_SIZE
 from warehouse.files import copy as copy_file
-from warehouse.files import nobody_has_open, remove, replacing
+from warehouse.files import linked, nobody_has_open, remove, replacing
 from warehouse.migrate import check_published, mark_published
 from warehouse.parquet import PARQUET_VIEWS, publish_parquet
 from warehouse.published import open_published
@@ -64,7 +62,7 @@ def publish(warehouse: Warehouse, folder: Path) -> Publication:
 
 def _publish(warehouse: Warehouse, folder: Path) -> Publication:
     target = folder / "marrow.duckdb"
-    standby = folder / ".marrow.duckdb.standby"
+    standby = folder / ".standby.duckdb"
     with replacing(target) as staged:
         basis = basis_of(warehouse)
         new = _bring_forward(warehouse, basis, _bases(target, standby), staged)
@@ -80,8 +78,7 @@ def _publish(warehouse: Warehouse, folder: Path) -> Publication:
         warehouse.fence.check()
         remove(standby)
         if forward:  # a file that was left behind for another basis may hold what must not stay
-            with suppress(OSError):  # a file system without hard links: the next publication copies
-                os.link(target, standby)
+            linked(target, standby)  # on a file system without hard links the next publication copies
     remove(target.with_name(target.name + ".wal"))  # left by someone who opened the file for writing
     return Publication(target, parquet, rows)
 

@@ -176,6 +176,17 @@ def pooled_counts(database: Database, patient_key: str, model_digest: str) -> tu
     return tuple(pooled.values())
 
 
+def pooled_counts_of_all(database: Database, model_digest: str) -> dict[str, tuple[PatientCounts, ...]]:
+    """:func:`pooled_counts` of every patient who has an analysis by one model, by the patient's key."""
+    pooled: dict[str, tuple[PatientCounts, ...]] = {}
+    for row in database.rows("pooled_counts_of_all", model_digest=model_digest):
+        patient = row["patient_id"]
+        counts = dict(zip(row["classes"], row["cells"], strict=True))
+        one = PatientCounts(patient, row["specimen"], tuple(row["result_keys"]), counts)
+        pooled[patient] = (*pooled.get(patient, ()), one)
+    return pooled
+
+
 def _run(row: Row) -> RunRow:
     finished = row["finished_at"]
     return RunRow(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import duckdb
-
-THREADS = {"threads": 2}
 
 
 def read_bare(parquet: str, out: str) -> int:
@@ -27,4 +26,7 @@ def copy_files(source: str, out: str) -> int:
         if file.stat().st_ino not in copied:
             copied.add(file.stat().st_ino)
             shutil.copyfile(file, target / str(number))
+            descriptor = os.open(target / str(number), os.O_RDONLY)
+            os.fsync(descriptor)  # a publication is on the disk before anybody sees it
+            os.close(descriptor)
     return sum(file.stat().st_size for file in target.iterdir())

@@ -1,4 +1,4 @@
-"""A warehouse of any size, made by DuckDB itself: slides, patients and cells that nobody counted, in the real schema."""
+"""A warehouse of any size, made by DuckDB itself: slides, patients and cells that are nobody's, in the real schema."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ _OF_SLIDES = (
     """
     INSERT INTO dim_run BY NAME
     SELECT 'night-' || n AS run_id, TIMESTAMP '2026-01-01' + to_days(n::INTEGER) AS started_at,
-        TIMESTAMP '2026-01-01' + to_days(n::INTEGER) + INTERVAL 3 HOUR AS finished_at, 'done' AS state, 'schedule' AS "trigger",
-        '1' AS code_version, '{}' AS settings, $a_night$ AS discovered, $a_night$ AS done, 0 AS quarantined, 0 AS deferred,
-        n + 1 AS run_number
+        TIMESTAMP '2026-01-01' + to_days(n::INTEGER) + INTERVAL 3 HOUR AS finished_at, 'done' AS state,
+        'schedule' AS "trigger", '1' AS code_version, '{}' AS settings, $a_night$ AS discovered, $a_night$ AS done,
+        0 AS quarantined, 0 AS deferred, n + 1 AS run_number
     FROM range($first$ // $a_night$, ($last$ - 1) // $a_night$ + 1) AS t(n)
     ON CONFLICT DO NOTHING
     """,
@@ -176,9 +176,11 @@ _OF_SLIDES = (
     """,
     """
     INSERT INTO fact_patient_diagnosis BY NAME
-    SELECT 'd' || md5('d' || n) AS diagnosis_key, $PATIENT$ AS patient_key, 'night-0' AS run_id, 'model' AS model_digest,
-        'suggested' AS status, 'AML' AS diagnosis, 0.8 AS probability, MAP {'AML': 0.8, 'normal': 0.2} AS probabilities,
-        ['blasts'] AS reasons, $a_patient$ AS slides, 3 * 300 AS total_cells, 30.0 AS blast_percent, 20.0 AS blast_low,
+    SELECT 'd' || md5('d' || n) AS diagnosis_key, $PATIENT$ AS patient_key, 'night-0' AS run_id,
+        'model' AS model_digest,
+        'suggested' AS status, 'AML' AS diagnosis, 0.8 AS probability,
+        MAP {'AML': 0.8, 'normal': 0.2} AS probabilities, ['blasts'] AS reasons, $a_patient$ AS slides,
+        3 * 300 AS total_cells, 30.0 AS blast_percent, 20.0 AS blast_low,
         40.0 AS blast_high, 2.0 AS me_ratio, 'who5' AS rule_set, '1' AS rule_set_version, 'model' AS diagnosis_model,
         true AS is_current
     FROM range(($first$ + $a_patient$ - 1) // $a_patient$, ($last$ - 1) // $a_patient$ + 1) AS t(n)
@@ -218,8 +220,8 @@ _CELLS = """
 """
 
 _CELL_ATTRIBUTES = """
-    SELECT $RESULT$ AS result_key, i AS cell_id, 'attribute' || a AS attribute, 'value' || hash(n * $cells$ + i + a) % 3 AS value,
-        0.9 AS confidence
+    SELECT $RESULT$ AS result_key, i AS cell_id, 'attribute' || a AS attribute,
+        'value' || hash(n * $cells$ + i + a) % 3 AS value, 0.9 AS confidence
     FROM (
         SELECT g // $attributes$ // $cells$ AS n, g // $attributes$ % $cells$ AS i, g % $attributes$ AS a
         FROM range($first$ * $cells$ * $attributes$, $last$ * $cells$ * $attributes$) AS t(g)
@@ -235,7 +237,8 @@ _CELL_COUNTS = """
 """
 
 _ATTRIBUTE_COUNTS = """
-    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, 'attribute' || a AS attribute, 'value' || v AS value, cells,
+    SELECT $RESULT$ AS result_key, 'class' || k AS cell_class, 'attribute' || a AS attribute, 'value' || v AS value,
+        cells,
         (sum(cells) OVER (PARTITION BY n, k, a))::INTEGER AS class_cells, a AS attribute_position, v AS value_position
     FROM (
         SELECT g // $cells$ AS n, hash(g) % $labels$ AS k, a, hash(g + a) % 3 AS v, count(*) AS cells

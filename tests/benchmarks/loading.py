@@ -65,6 +65,32 @@ def model() -> ModelRecord:
     return ModelRecord("m1", "toy", "1", "d1", "c1", LABELS, "toy34", "1", "t1", classes)
 
 
+def load_more(warehouse: str, slides: int) -> int:
+    """Load ``slides`` slides of 5,000 cells each into a warehouse that holds others already; cells."""
+    rng = np.random.default_rng(2)
+    count = 5000
+    probabilities = rng.random((count, len(LABELS)), np.float32)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    cells = CellTable(
+        *(rng.uniform(0, 2000, count) for _ in range(2)),
+        *(rng.uniform(8, 20, count).astype(np.float32) for _ in range(2)),
+        detection_score=rng.uniform(0.3, 1, count).astype(np.float32),
+        probabilities=probabilities,
+        field_id=rng.integers(0, FIELDS, count, np.int32),
+        near_missing=np.zeros(count, bool),
+        labels=LABELS,
+    )
+    with open_warehouse(Path(warehouse)) as opened:
+        start_run(opened, run_record("later"))
+        store_model(opened, model())
+        for number in range(slides):
+            slide = slide_record(f"s{number}", first_seen_at=START)
+            load_slide(
+                opened, slide, analysis_record(cells, f"k{number}", fields=FIELDS, slide_id=slide.slide_id), cells
+            )
+    return slides * count
+
+
 def load(begun: Path, parquet: str, out: str, slides: int = 1) -> int:
     """Load the cells of a Parquet file as those of ``slides`` slides into a warehouse, and close it; cells."""
     cells = read_cells(Path(parquet))

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from flows.opening import _model_record
 from marrow_models.bundle import load_bundle
@@ -48,11 +51,50 @@ def night(inbox: str, home: str, workers: int = 1) -> dict[str, Any]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MARROW_", "PREFECT_"))}
     command = [sys.executable, "-m", "flows.cli", "run", "--inbox", inbox, "--home", home, "--json"]
     command += ["--cluster", f"local:{workers}"]
-    done = subprocess.run(command, env=own | {"MARROW_SETTLE_S": "0"}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
-    found: dict[str, Any] = json.loads(done.stdout)
+    process = subprocess.Popen(
+        command, env=own | {"MARROW_SETTLE_S": "0"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    watch = Roles(process.pid)
+    out, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(errors[-3000:])
+    found: dict[str, Any] = json.loads(out)
+    found["cpu_by_role"] = watch.stop()
     return found
+
+
+class Roles:
+    """CPU seconds of the processes of a night by what they are, looked at four times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._flow = psutil.Process(pid)
+        self._cpu: dict[int, tuple[str, float]] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.25):
+            with suppress(psutil.Error):
+                for process in (self._flow, *self._flow.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        times = process.cpu_times()
+                        role = self._cpu.get(process.pid, (self._role(process),))[0]
+                        self._cpu[process.pid] = role, times.user + times.system
+
+    def _role(self, process: psutil.Process) -> str:
+        if process.pid == self._flow.pid:
+            return "flow"
+        return "server" if "uvicorn" in process.cmdline() else "workers"
+
+    def stop(self) -> dict[str, float]:
+        """The sums so far."""
+        self._ended.set()
+        self._thread.join()
+        sums = dict.fromkeys(("flow", "server", "workers"), 0.0)
+        for role, seconds in self._cpu.values():
+            sums[role] += seconds
+        return sums
 
 
 class Inline:

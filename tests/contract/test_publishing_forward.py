@@ -1,4 +1,4 @@
-"""A publication that adds what is new is, row for row, the one that is made anew; and it is made anew where it must be."""
+"""A publication that adds what is new is, row for row, the one made anew; and it is made anew where it must be."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def standby(folder: Path) -> Path:
-    return folder / ".marrow.duckdb.standby"
+    return folder / ".standby.duckdb"
 
 
 def published_rows(folder: Path) -> dict[str, object]:

@@ -11,10 +11,11 @@ from tests.unit.store_house.factories import (
     cell_table,
     diagnosis_record,
     finish_slide,
+    patient_record,
     run_record,
     slide_record,
 )
-from warehouse.dimensions import store_slide
+from warehouse.dimensions import store_patient, store_slide
 from warehouse.ledger import State, record
 from warehouse.load import load_diagnosis, load_slide
 from warehouse.read import (
@@ -26,6 +27,7 @@ from warehouse.read import (
     patient_table,
     patients_of_run,
     pooled_counts,
+    pooled_counts_of_all,
     run_of,
     slide_states,
     stored_result,
@@ -128,3 +130,17 @@ def test_the_patients_of_a_run_are_those_of_its_slides(warehouse: Warehouse) -> 
 
 def test_a_new_slide_was_never_seen(warehouse: Warehouse) -> None:
     assert first_seen_at(warehouse, "s1") is None
+
+
+def test_the_counts_of_all_patients_are_those_of_each(warehouse: Warehouse) -> None:
+    """The plain way asks once for every patient."""
+    for number, (patient, specimen) in enumerate(
+        [("p1", "bone_marrow"), ("p2", "blood"), ("p1", "blood"), ("p2", None), ("p3", "bone_marrow"), ("p1", "blood")]
+    ):
+        store_patient(warehouse, patient_record(patient))
+        finish_slide(warehouse, f"s{number}", count=10 + number)
+        store_slide(warehouse, slide_record(f"s{number}", patient_key=patient, specimen=specimen))
+    together = pooled_counts_of_all(warehouse, "m1")
+    assert together == {patient: pooled_counts(warehouse, patient, "m1") for patient in ("p1", "p2", "p3")}
+    assert [list(counts.counts) for counts in together["p1"]] == [list(LABELS), list(LABELS)]
+    assert pooled_counts_of_all(warehouse, "another model") == {}
