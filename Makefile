@@ -37,17 +37,17 @@ demo: install
 test: test-quick test-slow
 
 test-quick: install
-	$(PYTEST) -m "not slow and not nights and not real_data and not chaos"
+	$(PYTEST) -m "not slow and not nights and not real_data and not chaos and not benchmark"
 
 test-slow: install
-	$(PYTEST) -m "slow and not nights and not real_data and not chaos"
+	$(PYTEST) -m "slow and not nights and not real_data and not chaos and not benchmark"
 
 # More whole nights, kills and servers than fit into `make test`; part of CI.
 test-nights: install
-	$(PYTEST) -m "nights and not real_data and not chaos"
+	$(PYTEST) -m "nights and not real_data and not chaos and not benchmark"
 
 test-real: install
-	$(PYTEST) -m "real_data and not chaos"
+	$(PYTEST) -m "real_data and not chaos and not benchmark"
 
 # Hundreds of kills, minutes of damaged files: hours, not part of `make test`. The report lies in chaos/.
 chaos: install
@@ -84,7 +84,7 @@ latest:
 	$(LATEST)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade --upgrade-strategy eager \
 		--editable '.[dev]' torch==$(TORCH_VERSION)
 	$(LATEST)/bin/python -m pip --disable-pip-version-check list --outdated
-	$(LATEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not nights and not real_data and not chaos"
+	$(LATEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not nights and not real_data and not chaos and not benchmark"
 
 bench: install
 	$(PYTEST) tests/benchmarks -m benchmark
