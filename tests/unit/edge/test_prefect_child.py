@@ -30,7 +30,7 @@ def _begun(home):
 def test_the_server_of_a_killed_process_ends_too(tmp_path):
     night, server = _begun(tmp_path)
     os.kill(night.pid, signal.SIGKILL)
-    night.wait()
+    night.communicate()
     server.wait(timeout=20)
 
 
