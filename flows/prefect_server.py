@@ -87,6 +87,7 @@ def embedded_server(*, wanted: bool) -> Iterator[Callable[[], None]]:
     try:
         yield lambda: _wait_until_healthy(process, url, poll_s=0.1)
     finally:
+        _send_last_logs()
         os.environ.pop("PREFECT_API_URL", None)
         process.terminate()
         try:
@@ -94,6 +95,14 @@ def embedded_server(*, wanted: bool) -> Iterator[Callable[[], None]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _send_last_logs() -> None:
+    """Prefect sends logs from a thread, at the latest when the interpreter ends: the server must still be there."""
+    if "prefect" in sys.modules:
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=STOP_S)
 
 
 def _write_secret(path: Path, text: str) -> None:
