@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from importlib import import_module
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from marrow_models.bundle import load_bundle, shipped_bundles
 from marrow_models.datasets.attributes import load_schema
 from marrow_models.datasets.readers import READERS
 from marrow_models.errors import UserError
 from marrow_models.networks.loading import load_networks
+from marrow_models.networks.pretrained import PUBLISHED
 from marrow_models.taxonomy import load_taxonomy
+from marrow_models.training.classifier import NETWORKS
 from marrow_models.training.from_recipe import Workshop
 from marrow_models.training.judge import judging_workshop, measured_bundle
 from marrow_models.training.make import make_bundle
@@ -97,6 +101,24 @@ def lowered_classifier(classifier: ClassifierRecipe) -> ClassifierRecipe:
     return replace(classifier, training=training, least_cells=1, **narrow)
 
 
+def with_weights(recipe: RecipeFile, folder: Path) -> RecipeFile:
+    """The recipe with a file to start from, where it wants one: names and shapes as published, values random."""
+    classifier = recipe.classifier
+    if classifier is None or classifier.training.start is None:
+        return recipe
+    network = NETWORKS[classifier.training.network]({"cell_class": 2}, classifier.training)
+    names = PUBLISHED[type(network)].name_of
+    tensors = {
+        names(key): tensor.contiguous()
+        for key, tensor in network.state_dict().items()
+        if not key.startswith("heads.") and not key.endswith("num_batches_tracked")
+    }
+    path = folder / "weights.safetensors"
+    save_file(tensors, path)
+    start = replace(classifier.training.start, path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return replace(recipe, classifier=replace(classifier, training=replace(classifier.training, start=start)))
+
+
 def written(recipe: RecipeFile, folder: Path, **form: str) -> dict[str, Path]:
     """A small data set for each that the recipe asks for."""
     paths = {}
@@ -158,7 +180,7 @@ def test_crops_and_windows_hold_the_cells_that_are_looked_for(name):
 @pytest.mark.slow
 @each_form
 def test_a_recipe_trains_is_measured_and_yields_a_bundle(name, form, tmp_path):
-    recipe = lowered(load_recipe(name))
+    recipe = with_weights(lowered(load_recipe(name)), tmp_path)
     paths = written(recipe, tmp_path / "data", **form)
     steps: list[object] = []
     workshop = Workshop(recipe, paths, tmp_path / "work", roles_of(recipe), steps.append)
