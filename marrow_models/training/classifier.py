@@ -19,7 +19,7 @@ from marrow_models.networks.pretrained import Pretrained, start_from
 from marrow_models.networks.residual import ResNet50Crops
 from marrow_models.training.augment import Variety, varied_colours, varied_places
 from marrow_models.training.crops import MISSING, CropSet
-from marrow_models.training.loop import Effort, Run, Step, share_of_batch
+from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 
 ClassifierNetwork = CropNet | LiteCrops | ResNet50Crops
 SHIFT_UM = 0.8
@@ -81,20 +81,30 @@ def train_classifier(
     chances = _chances(crops.classes, training.class_balance)
     batch = share_of_batch(training.effort.batch)
     device = torch.device(training.effort.device)
+    layout = layout_of(network, device)
+    pixels = _on_device(crops.images, device)
 
-    def loss(shared: nn.Module, rng: np.random.Generator) -> Tensor:
+    def loss(shared: nn.Module, _: None, rng: np.random.Generator) -> Tensor:
         chosen = np.sort(rng.choice(len(crops), batch, p=chances))
-        images = torch.from_numpy(np.ascontiguousarray(crops.images[chosen])).to(device).permute(0, 3, 1, 2).float()
+        images = pixels(chosen).permute(0, 3, 1, 2).float()
         images = varied_places(images, crops.shape.crop_px, crops.shape.um_per_px, training.variety, rng)
         images = varied_colours(images, training.variety, rng)
         targets = {name: target.to(device) for name, target in _targets(crops, chosen, training).items()}
         images, targets = _mixed(images, targets, training.mixing, rng)
-        scores = shared(images.contiguous(memory_format=torch.channels_last) / STEPS_PER_UNIT)
+        scores = shared(images.contiguous(memory_format=layout) / STEPS_PER_UNIT)
         return _loss(scores, targets, training.attribute_weight)
 
     looked = None if validate is None else (lambda: validate(network))
     run.optimise(network, loss, training.effort, seed=seed, progress=progress, validate=looked)
     return network
+
+
+def _on_device(images: NDArray[np.uint8], device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:
+    """Reads rows of ``images`` as a tensor on ``device``; a GPU whose memory is large enough holds all of them."""
+    if device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
+        held = torch.from_numpy(np.array(images)).to(device)
+        return lambda chosen: held[torch.from_numpy(chosen).to(device)]
+    return lambda chosen: torch.from_numpy(np.ascontiguousarray(images[chosen])).to(device)
 
 
 def _chances(classes: NDArray[np.int64], balance: float) -> NDArray[np.float64]:

@@ -7,8 +7,8 @@ generalised-IoU loss (Rezatofighi et al. 2019, arXiv:1902.09630): at the centre 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from marrow_models.detection import BOX_UNIT_PX
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.training.augment import Variety, varied_colours
-from marrow_models.training.loop import Effort, Run, Step, share_of_batch
+from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 from marrow_models.training.pictures import MarkedPictures, rescaled
 
 GLASS = 255
@@ -116,20 +116,50 @@ def train_detector(
     """Train on ``pictures``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
     network = HeatmapNet(kinds, training.planes, training.blocks)
-    batch = share_of_batch(training.effort.batch)
     device = torch.device(training.effort.device)
+    layout = layout_of(network, device)
 
-    def loss(shared: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = rng.integers(len(pictures), size=batch)
-        views = [view_of(pictures, int(index), training, kinds, rng) for index in chosen]
-        images = torch.from_numpy(np.stack([image for image, _ in views])).to(device).permute(0, 3, 1, 2).float()
-        images = varied_colours(images, training.variety, rng).contiguous(memory_format=torch.channels_last)
+    def loss(shared: nn.Module, examples: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
+        views = {name: part.to(device) for name, part in examples.items()}
+        images = views.pop("images").permute(0, 3, 1, 2).float()
+        images = varied_colours(images, training.variety, rng).contiguous(memory_format=layout)
         logits, predicted = shared(images / STEPS_PER_UNIT)
-        return _loss(logits.float(), predicted.float(), [target for _, target in views], training)
+        return _loss(logits.float(), predicted.float(), views, training)
 
-    looked = None if validate is None else (lambda: validate(network))
-    run.optimise(network, loss, training.effort, seed=seed, progress=progress, validate=looked)
+    run.optimise(
+        network,
+        loss,
+        training.effort,
+        seed=seed,
+        draw=Views(pictures, training, kinds, share_of_batch(training.effort.batch)),
+        progress=progress,
+        validate=None if validate is None else (lambda: validate(network)),
+    )
     return network
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Draws a batch of views of ``pictures``: ``images`` (N, window, window, 3) and the parts of their targets."""
+
+    pictures: MarkedPictures
+    training: DetectorTraining
+    kinds: int
+    batch: int
+
+    def __call__(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """``images`` and, stacked, what :class:`Target` has."""
+        chosen = rng.integers(len(self.pictures), size=self.batch)
+        views = [view_of(self.pictures, int(index), self.training, self.kinds, rng) for index in chosen]
+        return {"images": torch.from_numpy(np.stack([image for image, _ in views]))} | stacked(
+            [target for _, target in views]
+        )
+
+
+def stacked(targets: Sequence[Target]) -> dict[str, Tensor]:
+    """Each part of the targets with their number as its first dimension."""
+    names = [part.name for part in fields(Target)]
+    return {name: torch.from_numpy(np.stack([getattr(target, name) for target in targets])) for name in names}
 
 
 def view_of(
@@ -166,15 +196,12 @@ def focal_loss(logits: Tensor, centre: Tensor, positive: Tensor, counted: Tensor
     return (hit + miss) / (positive.sum() + _PRIOR_POSITIVES)
 
 
-def _loss(logits: Tensor, predicted: Tensor, targets: Sequence[Target], training: DetectorTraining) -> Tensor:
-    def stacked(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(target, name) for target in targets])).to(logits.device)
-
-    near = stacked("near")
+def _loss(logits: Tensor, predicted: Tensor, targets: Mapping[str, Tensor], training: DetectorTraining) -> Tensor:
+    near = targets["near"]
     chosen = near > 0
     weight = near[chosen]
-    given, wanted = (boxes.permute(0, 2, 3, 1)[chosen] for boxes in (predicted, stacked("box")))
-    total = focal_loss(logits, stacked("centre"), stacked("positive"), stacked("counted"))
+    given, wanted = (boxes.permute(0, 2, 3, 1)[chosen] for boxes in (predicted, targets["box"]))
+    total = focal_loss(logits, targets["centre"], targets["positive"], targets["counted"])
     norm = weight.sum() + _PRIOR_POSITIVES
     total = total + training.l1_weight * ((given - wanted).abs().sum(dim=1) * weight).sum() / norm
     if training.iou_weight and len(weight):

@@ -18,6 +18,7 @@ from marrow_models.detection import Detector
 from marrow_models.errors import UserError
 from marrow_models.evaluation.boxes import BoxFigures
 from marrow_models.model_settings import ClassifierSettings, DetectorSettings
+from marrow_models.networks.digits import fast_where_equal
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import fold
 from marrow_models.taxonomy import Taxonomy, load_taxonomy
@@ -31,6 +32,8 @@ from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, ClassifierR
 
 REPORT_EVERY = 50
 """Steps between two checkpoints."""
+BETWEEN_CHECKPOINTS_S = 10.0
+"""A GPU takes 50 steps in less time than writing them down is worth."""
 UNTUNED_SCORE = 0.05
 PARTS = ("train", "val", "test")
 
@@ -147,12 +150,12 @@ class Workshop:
         recipe, held_back = self.detector_recipe, self.marked("val")
 
         def validate(network: HeatmapNet) -> float:
-            detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE))
+            detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE), recipe.training.effort.device)
             return judge_detector(detector, held_back, recipe.kinds, resamples=0).ap50_95.value
 
         return train_detector(
             self.marked("train"),
-            Run(self.folder / DETECTOR, every=REPORT_EVERY),
+            self._run(DETECTOR, recipe.training.effort.device),
             recipe.training,
             kinds=len(recipe.kinds),
             seed=self.recipe.seed,
@@ -165,17 +168,22 @@ class Workshop:
         recipe, held_back = self.classifier_recipe, self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
-            heads = told(Classifier(fold(network), self._classifier_settings(1.0)), held_back)
+            classifier = Classifier(fold(network), self._classifier_settings(1.0), recipe.training.effort.device)
+            heads = told(classifier, held_back)
             return judge_classes(heads[CLASS_HEAD], held_back, resamples=0).macro_f1.value
 
         return train_classifier(
             self.crops("train"),
-            Run(self.folder / CLASSIFIER, every=REPORT_EVERY),
+            self._run(CLASSIFIER, recipe.training.effort.device),
             recipe.training,
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
         )
+
+    def _run(self, role: str, device: str) -> Run:
+        least_s = 0.0 if device == "cpu" else BETWEEN_CHECKPOINTS_S
+        return Run(self.folder / role, every=REPORT_EVERY, least_s=least_s)
 
     def train_all(self) -> None:
         """Train every network of ``roles``, and do nothing with them."""
@@ -187,14 +195,14 @@ class Workshop:
     def tuned_detector(self, network: HeatmapNet) -> Detector:
         """The folded detector with the score from which recall and precision of the counted cells balance best."""
         recipe = self.detector_recipe
-        detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE))
+        detector = Detector(fast_where_equal(fold(network)), self._detector_settings(UNTUNED_SCORE))
         figures = judge_detector(detector, self.marked("val"), recipe.kinds, resamples=0)
         return Detector(detector.network, self._detector_settings(round(_counted(figures), 3)))
 
     def tuned_classifier(self, network: ClassifierNetwork) -> Classifier:
         """The folded classifier with the temperature that makes its confidences fit frequencies."""
         held_back = self.crops("val")
-        classifier = Classifier(fold(network), self._classifier_settings(1.0))
+        classifier = Classifier(fast_where_equal(fold(network)), self._classifier_settings(1.0))
         temperature = fitted_temperature(told(classifier, held_back)[CLASS_HEAD], held_back.classes)
         return Classifier(classifier.network, self._classifier_settings(temperature))
 

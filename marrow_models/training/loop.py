@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,26 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
+from torch.utils.data import DataLoader, Dataset
 
 from marrow_models.networks.lattice import round_activations
 
 WARM_UP = 0.15
 WEIGHT_DECAY = 1e-3
 LARGEST_GRADIENT = 5.0
+_SAFE_CHANNELS = 16
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 """Name of a precision to the type of autocast; weights and their moments are float32 in all."""
 
-Loss = Callable[[nn.Module, np.random.Generator], Tensor]
+Examples = Any
+"""What a step looks at: tensors, or dictionaries and tuples of them."""
+Loss = Callable[[nn.Module, Examples, np.random.Generator], Tensor]
+Draw = Callable[[np.random.Generator], Examples]
+"""Makes the examples of a step, on the CPU. With ``Effort.workers`` it is called in other processes."""
+
+
+def nothing(rng: np.random.Generator) -> None:
+    """The examples of a loss that draws its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,9 @@ class Effort:
     2017, arXiv:1608.03983)."""
     patience: int = 0
     """Looks without a better figure after which the training ends; 0: it never ends early."""
+    workers: int = 0
+    """Processes that draw the examples of the steps to come, no more than there are cores; 0: each step draws its own.
+    What is drawn is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +85,10 @@ class Run:
     With a validation, ``best.safetensors`` holds the weights of its best figure.
     """
 
-    def __init__(self, folder: Path, *, every: int = 100) -> None:
+    def __init__(self, folder: Path, *, every: int = 100, least_s: float = 0.0) -> None:
+        """A checkpoint ``every`` so many steps, but none within ``least_s`` of the last one."""
         self.folder = folder
-        self._every = every
+        self._every, self._least_s = every, least_s
         folder.mkdir(parents=True, exist_ok=True)
 
     def optimise(
@@ -82,31 +98,34 @@ class Run:
         effort: Effort,
         *,
         seed: int,
+        draw: Draw = nothing,
         progress: Callable[[Step], None] = lambda step: None,
         validate: Callable[[], float] | None = None,
     ) -> None:
         """Take the steps of ``effort`` down ``loss``, or those that are left.
 
-        Step i draws from a generator of the seed, i and the process. ``network`` ends with its best weights by
-        ``validate``, where that is asked, else with its last ones.
+        Step i draws from a generator of the seed, i and the process: first its examples, then what the loss draws.
+        ``network`` ends with its best weights by ``validate``, where that is asked, else with its last ones.
         """
         device = torch.device(effort.device)
-        network.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Views are all of one size: cuDNN may look for its fastest algorithms once.
+        torch.backends.cudnn.benchmark = device.type == "cuda"
+        network.train().to(device, memory_format=layout_of(network, device))  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(network.parameters(), lr=effort.learning_rate, weight_decay=effort.weight_decay)
-        state = self._resume(network, optimiser)
+        state = self._resume(network, optimiser, effort.steps)
         shared, rank = _shared(network), _rank()
         losses: list[float] = []
-        for number in range(state["step"], effort.steps):
+        saved_at = -np.inf
+        for number, examples, generator in _drawn(_Steps(draw, seed, rank, state["step"], effort.steps), effort):
             if _gave_up(state, effort):
                 break
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate_at(number, effort)
             round_activations(network, on=number >= effort.rounded_from * effort.steps)
-            generator = np.random.default_rng([seed, number, rank] if rank else [seed, number])
             with torch.autocast(
                 device.type, dtype=PRECISIONS[effort.precision], enabled=PRECISIONS[effort.precision] is not None
             ):
-                value = loss(shared, generator)
+                value = loss(shared, examples, generator)
             losses.append(float(value.detach()))
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(f"the loss is not finite at step {number + 1}: use a smaller learning rate")
@@ -116,7 +135,9 @@ class Run:
             figure = None
             if validate is not None and effort.evaluate_every and ((number + 1) % effort.evaluate_every == 0 or last):
                 figure = self._look(network, validate, state)
-            if (number + 1) % self._every == 0 or last or figure is not None:
+            due = (number + 1) % self._every == 0 and time.monotonic() - saved_at >= self._least_s
+            if due or last or figure is not None:
+                saved_at = time.monotonic()
                 step = Step(number + 1, effort.steps, float(np.mean(losses)), figure)
                 losses.clear()
                 if rank == 0:
@@ -149,20 +170,22 @@ class Run:
             state["since"] += 1
         return figure
 
-    def _resume(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    def _resume(self, network: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
         """Where the last checkpoint stands: step, best figure, looks since then."""
         state = self.folder / "state.json"
         if not state.exists():
             return {"step": 0, "best": None, "since": 0}
+        content: dict[str, Any] = {"best": None, "since": 0} | json.loads(state.read_text(encoding="utf-8"))
         network.load_state_dict(load_file(self.folder / "weights.safetensors"))
+        if content["step"] >= steps:  # a training that is done needs no moments
+            return content
         moments = load_file(self.folder / "optimiser.safetensors")
         for index, parameter in enumerate(network.parameters()):
             optimiser.state[parameter] = {
                 name: moments[f"{index}.{name}"].to(parameter.device if name != "step" else "cpu")
                 for name in ("step", "exp_avg", "exp_avg_sq")
             }
-        content: dict[str, Any] = json.loads(state.read_text(encoding="utf-8"))
-        return {"best": None, "since": 0} | content
+        return content
 
     def _save(self, network: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any], step: Step) -> None:
         moments = {
@@ -178,6 +201,19 @@ class Run:
         with (self.folder / "curve.csv").open("a", encoding="utf-8", newline="") as file:
             figure = "" if step.figure is None else f"{step.figure:.6f}"
             csv.writer(file).writerow([step.number, f"{step.loss:.6f}", figure])
+
+
+def layout_of(network: nn.Module, device: torch.device) -> torch.memory_format:
+    """How the images of a training lie in memory: channels last, the fastest, where that is safe.
+
+    On a CPU with AVX-512, oneDNN 3.12 (PyTorch 2.13) writes beyond the gradient of a strided 1 x 1 convolution of few
+    channels that lie last: memory is corrupted, and the process ends now or later.
+    """
+    strided = (
+        m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and max(m.stride) > 1
+    )
+    unsafe = device.type == "cpu" and any(convolution.in_channels < _SAFE_CHANNELS for convolution in strided)
+    return torch.contiguous_format if unsafe else torch.channels_last
 
 
 def learning_rate_at(number: int, effort: Effort) -> float:
@@ -198,6 +234,38 @@ def one_cycle(part: float) -> float:
 def share_of_batch(batch: int) -> int:
     """Examples that this process takes of a batch."""
     return max(1, batch // distributed.get_world_size()) if distributed.is_initialized() else batch
+
+
+@dataclass(frozen=True)
+class _Steps(Dataset[tuple[int, Examples, np.random.Generator]]):
+    """The steps that are left: number, examples, and the generator for what the loss draws after them."""
+
+    draw: Draw
+    seed: int
+    rank: int
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.first)
+
+    def __getitem__(self, index: int) -> tuple[int, Examples, np.random.Generator]:
+        number = self.first + index
+        generator = np.random.default_rng([self.seed, number, self.rank] if self.rank else [self.seed, number])
+        return number, self.draw(generator), generator
+
+
+def _drawn(steps: _Steps, effort: Effort) -> Iterator[tuple[int, Examples, np.random.Generator]]:
+    """The steps in order, drawn by ``effort.workers`` processes, or here where that is 0."""
+    workers = min(effort.workers, os.cpu_count() or 1, len(steps))
+    # A generator of its own: the loader would take a number from the one that PyTorch drops features by.
+    return iter(
+        DataLoader(steps, batch_size=None, collate_fn=_as_it_is, num_workers=workers, generator=torch.Generator())
+    )
+
+
+def _as_it_is(step: Any) -> Any:
+    return step
 
 
 def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, value: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from marrow_models.evaluation.classes import ClassFigures
 from marrow_models.evaluation.plots import TrainingCurve
 from marrow_models.evaluation.provenance import Provenance, machine_kind
 from marrow_models.evaluation.results import write_results
+from marrow_models.networks.loading import load_networks
 from marrow_models.training.assemble import assemble_bundle
 from marrow_models.training.classifier import heads_of
 from marrow_models.training.crops import MISSING
@@ -68,7 +69,7 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
     """Train what is not trained yet, measure it on the test part, and write the bundle to ``folder``.
 
     The recipe's base lends the network that is not trained, and the diagnosis model. The test part is looked at once,
-    by what came out.
+    by what came out; also by a lent detector, where the recipe's data for it were given as well.
     """
     recipe, roles = workshop.recipe, workshop.roles
     base = load_bundle(recipe.base)
@@ -85,6 +86,9 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
         crop = workshop.train_classifier()
         tuned_classifier = workshop.tuned_classifier(crop)
         classifier, made[CLASSIFIER] = tuned_classifier.settings, (crop, _classifier_definition(workshop))
+    if DETECTOR not in roles and _can_measure(base, workshop):
+        workshop = replace(workshop, roles=(DETECTOR, *roles))
+        tuned_detector = load_networks(base)[0]
     figures = measured(workshop, tuned_detector, tuned_classifier, "test")
     with tempfile.TemporaryDirectory() as results:
         documents = Path(results)
@@ -109,6 +113,17 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
             documents=documents,
         )
     return bundle, figures
+
+
+def _can_measure(base: Bundle, workshop: Workshop) -> bool:
+    """Whether the detector of ``base`` finds what the recipe looks for, and its data were given."""
+    recipe = workshop.recipe.detector
+    needed = [name for name, use in workshop.recipe.data.items() if DETECTOR in use.use]
+    alike = recipe is not None and (recipe.um_per_px, len(recipe.kinds)) == (
+        base.detector.um_per_px,
+        base.networks[DETECTOR].get("kinds", 1),
+    )
+    return alike and bool(needed) and set(needed) <= workshop.paths.keys()
 
 
 def measured(workshop: Workshop, detector: Detector | None, classifier: Classifier | None, part: str) -> Figures:

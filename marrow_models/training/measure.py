@@ -25,7 +25,7 @@ from marrow_models.training.pictures import MarkedPictures
 LOWEST_SCORE = 0.02
 """Boxes below add nothing to a precision-recall curve that anybody would use."""
 _BATCH = 64
-_TILE_PX = 256
+_TILE_PX = 512
 """Tiles do not change what is found, but a network that is hardly trained finds something at every place: looking for
 doubles among all of a large picture would need more memory than there is."""
 

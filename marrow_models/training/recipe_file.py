@@ -217,7 +217,10 @@ def _effort_rules(role: str, effort: Effort) -> Rules:
         (min(effort.steps, effort.batch) < 1, f"{key}: steps and batch must be 1 or more"),
         (effort.learning_rate <= 0, f"{key}.learning_rate must be above 0"),
         (not 0 <= effort.rounded_from <= 1, f"{key}.rounded_from must be from 0 to 1"),
-        (min(effort.evaluate_every, effort.patience) < 0, f"{key}: evaluate_every and patience must not be below 0"),
+        (
+            min(effort.evaluate_every, effort.patience, effort.workers) < 0,
+            f"{key}: evaluate_every, patience and workers must not be below 0",
+        ),
         (effort.patience > 0 and not effort.evaluate_every, f"{key}.patience needs evaluate_every"),
         (list(effort.restarts) != rising, f"{key}.restarts must rise and lie between 0 and steps"),
         (

@@ -200,6 +200,23 @@ def test_a_recipe_trains_is_measured_and_yields_a_bundle(name, form, tmp_path):
         check_measured_again(load_bundle(tmp_path / "out"), recipe, paths, tmp_path / "again", what, figures)
 
 
+@pytest.mark.slow
+def test_a_lent_detector_is_measured_where_its_data_are_given(tmp_path):
+    recipe = lowered(load_recipe("blood"))
+    paths = written(recipe, tmp_path / "data")
+    whole = Workshop(recipe, paths, tmp_path / "whole")
+    first, before = make_bundle(tmp_path / "first", whole, command="marrow train bundle")
+    lent = replace(recipe, base=str(tmp_path / "first"))
+    for given, measured in ((paths, True), ({"pbc": paths["pbc"]}, False)):
+        alone = Workshop(lent, given, tmp_path / "alone", ("classifier",))
+        made, figures = make_bundle(tmp_path / "second", alone, command="marrow train classifier")
+        assert made.detector_digest == first.detector_digest
+        assert (figures.boxes.ap50 == before.boxes.ap50) if measured else figures.boxes is None
+        card = (tmp_path / "second" / "docs" / "README.md").read_text(encoding="utf-8")
+        assert "detector: taken over from the bundle blood" in card
+        assert ("## Boxes" in card) == measured
+
+
 def check_detector(bundle, recipe, figures):
     if recipe.detector is None:
         assert bundle.detector_digest == load_bundle("phantom").detector_digest

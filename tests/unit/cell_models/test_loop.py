@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from marrow_models.networks.lattice import LatticeReLU, put_on_lattice
-from marrow_models.training.loop import Effort, Run, learning_rate_at, one_cycle, share_of_batch
+from marrow_models.training.loop import Effort, Run, layout_of, learning_rate_at, one_cycle, share_of_batch
 from tests.unit.cell_models.learners import Interrupted, blurred_away, network
 
 FIGURES = [0.3, 0.9, 0.5, 0.7, 0.8, 0.6]
@@ -19,7 +20,7 @@ def train(folder, steps=12, stop=None, every=4, seed=5, learner=None, validate=N
     learner = learner or network()
     reports, calls = [], 0
 
-    def loss(shared, rng):
+    def loss(shared, _, rng):
         nonlocal calls
         calls += 1
         if stop is not None and calls > stop:
@@ -186,7 +187,7 @@ def test_a_resumed_training_counts_on_where_its_patience_was(tmp_path):
 def test_activations_are_rounded_from_their_moment_on_and_ever_after(tmp_path):
     learner, rounded = put_on_lattice(network()), []
 
-    def loss(shared, rng):
+    def loss(shared, _, rng):
         rounded.append(next(m for m in shared.modules() if isinstance(m, LatticeReLU)).rounds)
         return blurred_away(shared, rng, 2)
 
@@ -221,7 +222,7 @@ def test_in_bfloat16_the_loss_falls_nearly_as_in_float32(tmp_path):
 def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(tmp_path, value):
     learner, calls = network(), []
 
-    def loss(shared, rng):
+    def loss(shared, _, rng):
         calls.append({name: p.detach().clone() for name, p in learner.named_parameters()})
         return blurred_away(shared, rng, 2) * (value if len(calls) == 7 else 1.0)
 
@@ -234,7 +235,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(tmp_p
 def test_a_huge_gradient_does_not_throw_the_weights_away(tmp_path):
     learner = network()
     start = learner[0].weight.detach().clone()
-    Run(tmp_path).optimise(learner, lambda s, rng: 1e12 * blurred_away(s, rng, 2), Effort(steps=3, batch=2), seed=1)
+    Run(tmp_path).optimise(learner, lambda s, _, rng: 1e12 * blurred_away(s, rng, 2), Effort(steps=3, batch=2), seed=1)
     assert (learner[0].weight - start).abs().max() < 0.05
 
 
@@ -258,3 +259,64 @@ def test_each_restart_begins_a_cycle_of_half_the_height():
 
 def test_one_process_takes_the_whole_batch():
     assert share_of_batch(48) == 48
+
+
+class Noise:
+    """Draws a batch of noise, and says in which process."""
+
+    def __call__(self, rng):
+        return torch.from_numpy(rng.normal(0, 1, (2, 1, 8, 8)).astype(np.float32)), os.getpid()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 on forks
+def test_examples_of_other_processes_are_those_that_a_step_draws_itself(tmp_path):
+    ends = {}
+    for workers in (0, 2):
+        learner, drawn_by = network(), set()
+
+        def loss(shared, examples, rng, drawn_by=drawn_by):
+            x, process = examples
+            drawn_by.add(process)
+            noisy = x + 0.1 * torch.from_numpy(rng.normal(0, 1, x.shape).astype(np.float32))  # drawn after the examples
+            return (shared(noisy) - x).square().mean()
+
+        effort = Effort(steps=9, batch=2, learning_rate=1e-2, workers=workers)
+        Run(tmp_path / f"{workers}").optimise(learner, loss, effort, seed=3, draw=Noise())
+        ends[workers] = learner
+        assert (os.getpid() in drawn_by) == (workers == 0)
+    assert same(ends[0], ends[2])
+
+
+def test_checkpoints_keep_their_distance_in_time_and_the_last_is_always_written(tmp_path):
+    reports = []
+    Run(tmp_path, every=2, least_s=3600).optimise(
+        network(),
+        lambda shared, _, rng: blurred_away(shared, rng, 2),
+        Effort(steps=12, batch=2),
+        seed=1,
+        progress=reports.append,
+    )
+    assert [report.number for report in reports] == [2, 12]
+    assert json.loads((tmp_path / "state.json").read_text())["step"] == 12
+
+
+def test_a_training_that_is_done_is_read_without_its_moments(tmp_path):
+    learner, _ = train(tmp_path)
+    (tmp_path / "optimiser.safetensors").unlink()
+    again, reports = train(tmp_path, learner=network())
+    assert reports == []
+    assert same(learner, again)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "device", "layout"),
+    [
+        (8, 1, "cpu", torch.contiguous_format),
+        (16, 1, "cpu", torch.channels_last),
+        (8, 3, "cpu", torch.channels_last),
+        (8, 1, "cuda", torch.channels_last),
+    ],
+)
+def test_few_channels_before_a_strided_shortcut_do_not_lie_last_on_a_cpu(channels, kernel, device, layout):
+    learner = nn.Sequential(nn.Conv2d(3, channels, 3), nn.Conv2d(channels, 16, kernel, stride=2))
+    assert layout_of(learner, torch.device(device)) is layout

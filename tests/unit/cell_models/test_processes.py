@@ -28,7 +28,7 @@ def train(folder, learner, effort, rank, *, validate=None, stop=None):
     """Train in this process; how large its shares of the batches were, and at which steps it reported."""
     shares, reports = [], []
 
-    def loss(shared, rng):
+    def loss(shared, _, rng):
         if stop is not None and len(shares) >= stop:
             raise Interrupted
         shares.append(share_of_batch(effort.batch))
@@ -89,7 +89,7 @@ def test_both_processes_end_with_the_same_network(shared, name):
 def test_two_processes_do_what_one_does_with_all_of_the_examples(shared, tmp_path):
     both = plain()
 
-    def loss(learner, rng):
+    def loss(learner, _, rng):
         other = np.random.default_rng([*rng.bit_generator.seed_seq.entropy, 1])
         return (blurred_away(learner, rng, 3) + blurred_away(learner, other, 3)) / 2
 

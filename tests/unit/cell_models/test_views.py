@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from marrow_models.detection import BOX_UNIT_PX
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX
 from marrow_models.training.augment import Variety
-from marrow_models.training.detector import GLASS, LEAST_SEEN, DetectorTraining, _loss, target_of, view_of
+from marrow_models.training.detector import GLASS, LEAST_SEEN, DetectorTraining, _loss, stacked, target_of, view_of
 from marrow_models.training.loop import Effort
 from marrow_models.training.pictures import MarkedPictures
 
@@ -179,7 +179,9 @@ def answers(target, training, *, x=0.0, y=0.0, larger=1.0, iou_weight=1.0, l1_we
     said[:, 1] += y / OUTPUT_STRIDE_PX
     said[:, 2:] *= larger
     said.requires_grad_()
-    value = _loss(logits, said, [target], dataclasses.replace(training, iou_weight=iou_weight, l1_weight=l1_weight))
+    value = _loss(
+        logits, said, stacked([target]), dataclasses.replace(training, iou_weight=iou_weight, l1_weight=l1_weight)
+    )
     return value, said
 
 
