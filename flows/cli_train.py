@@ -86,13 +86,25 @@ def evaluate(
     work: Annotated[Path, typer.Option(help="Folder that keeps pixels at the networks' scales.")] = Path("work"),
     part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     only: Annotated[str, typer.Option(help="detector, classifier, or together for boxes with classes.")] = "classifier",
+    scanner_um_per_px: Annotated[
+        float | None,
+        typer.Option(help="Average pictures to this pixel size first: a coarser scanner's. Classifier only."),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Measure a bundle on a part of data sets: tables with intervals, plots, and how to make them again."""
     from flows.command_train import evaluate as measure
 
     figures = measure(
-        models=models, config=config, data=data or [], work=work, out=out, part=part, what=only, device=device
+        models=models,
+        config=config,
+        data=data or [],
+        work=work,
+        out=out,
+        part=part,
+        what=only,
+        device=device,
+        scanner_um_per_px=scanner_um_per_px,
     )
     stdout.print_json(data=figures)
     stderr.print(f"Figures in {out}", markup=False)

@@ -75,7 +75,16 @@ def train(
 
 
 def evaluate(
-    *, models: str, config: str | None, data: Sequence[str], work: Path, out: Path, part: str, what: str, device: str
+    *,
+    models: str,
+    config: str | None,
+    data: Sequence[str],
+    work: Path,
+    out: Path,
+    part: str,
+    what: str,
+    device: str,
+    scanner_um_per_px: float | None = None,
 ) -> dict[str, object]:
     """Measure a bundle on a part of data sets and write the figures to ``out``; the main ones."""
     from marrow_models.bundle import load_bundle
@@ -86,10 +95,14 @@ def evaluate(
 
     if what not in JUDGED:
         raise UserError(f"--only {what!r} is none of {', '.join(JUDGED)}.")
+    if scanner_um_per_px is not None and (what != "classifier" or not scanner_um_per_px > 0):
+        raise UserError("--scanner-um-per-px: a pixel size above 0, with --only classifier.")
     bundle = load_bundle(models)
     workshop = judging_workshop(bundle, load_recipe(config) if config else None, parse_data(data), work, what)
+    workshop = replace(workshop, scanner_um_per_px=scanner_um_per_px)
     figures = measured_bundle(workshop, *load_networks(bundle, _device(device)), part, what)
     title = f"{bundle.name} {bundle.version} on {part}"
+    title += f", seen at {scanner_um_per_px:g} um/px" if scanner_um_per_px else ""
     write_figures(out, title, workshop, figures, command=_command(), part=part)
     return figures.in_short()
 

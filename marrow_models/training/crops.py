@@ -28,6 +28,8 @@ class CropShape:
     um_per_px: float
     crop_px: int
     margin_px: int = 0
+    scanner_um_per_px: float | None = None
+    """Pictures that are finer are averaged to this pixel size first: what a coarser scanner would have seen."""
 
     @property
     def side_px(self) -> int:
@@ -160,8 +162,9 @@ def _pixels(chosen: Sequence[tuple[Picture, MarkedCell]], shape: CropShape, fold
         for index, (picture, cell) in enumerate(chosen):
             if slide is None or picture is not last:
                 (slide, around_px), last = _with_surroundings(picture, size * shape.um_per_px / 2), picture
-            x, y = ((place + around_px) * slide.um_per_px / shape.um_per_px for place in centre_of(picture, cell))
-            out[index] = slide.scaled_region(
+            fine = um_per_px_of(picture)
+            x, y = ((place + around_px) * fine / shape.um_per_px for place in centre_of(picture, cell))
+            out[index] = as_scanned(slide, shape.scanner_um_per_px).scaled_region(
                 shape.um_per_px, Rect(round(x) - size // 2, round(y) - size // 2, size, size)
             )
 
@@ -182,6 +185,15 @@ def _with_surroundings(picture: Picture, reach_um: float) -> tuple[ArraySlide, i
 def as_slide(picture: Picture) -> ArraySlide:
     """The picture as something that regions are read from at any scale; UserError without a pixel size."""
     return ArraySlide(read_image(picture.image), um_per_px_of(picture))
+
+
+def as_scanned(slide: ArraySlide, um_per_px: float | None) -> ArraySlide:
+    """``slide`` with pixels of ``um_per_px``, where those are larger than its own."""
+    if um_per_px is None or um_per_px <= slide.um_per_px:
+        return slide
+    factor = slide.um_per_px / um_per_px
+    rect = Rect(0, 0, math.ceil(slide.info.width_px * factor), math.ceil(slide.info.height_px * factor))
+    return ArraySlide(slide.scaled_region(um_per_px, rect), um_per_px)
 
 
 def um_per_px_of(picture: Picture) -> float:

@@ -51,6 +51,8 @@ class Workshop:
     roles: tuple[str, ...] = (DETECTOR, CLASSIFIER)
     """The networks that are trained or measured: only their data are needed."""
     progress: Progress = field(default=lambda step: None)
+    scanner_um_per_px: float | None = None
+    """Cells are cut out of pictures that were averaged to this pixel size first, where theirs is finer."""
 
     @cached_property
     def data_sets(self) -> Mapping[str, DataSet]:
@@ -140,7 +142,7 @@ class Workshop:
         return crops_of_pictures(
             [self._in_taxonomy(name, picture) for name, picture in self._pictures(CLASSIFIER, part)],
             self.labels,
-            CropShape(recipe.um_per_px, recipe.crop_px, recipe.margin_px),
+            CropShape(recipe.um_per_px, recipe.crop_px, recipe.margin_px, self.scanner_um_per_px),
             self.folder / "pixels" / f"{part}-classifier",
             attribute_values=self.schema.values if self.schema else None,
         )

@@ -47,6 +47,21 @@ def test_the_same_cell_from_pixels_of_another_size_gives_the_same_crop(tmp_path,
         assert abs(fine - wrong).mean() > 4 * difference.mean()
 
 
+@pytest.mark.parametrize(("scanner", "alike"), [(0.05, 0.1), (0.1, 0.1), (0.25, 0.25)])
+def test_a_coarser_scanner_is_imitated_and_a_finer_one_is_not(tmp_path, scanner, alike):
+    def crop(scale, scanner_um_per_px, folder):
+        shape = CropShape(0.1, 96, 0, scanner_um_per_px)
+        picture = saved(
+            tmp_path / f"{scale}.png", field_at(scale), [cell(box=box_um(27, 24, 10, scale))], um_per_px=scale
+        )
+        return crops_of_pictures([picture], ("a",), shape, tmp_path / folder).images[0].astype(int)
+
+    imitated, real = crop(0.1, scanner, "imitated"), crop(alike, None, "real")
+    assert abs(imitated - real).mean() < (1 if scanner > 0.1 else 1e-9)
+    if scanner > 0.1:
+        assert abs(imitated - crop(0.1, None, "sharp")).mean() > 2 * abs(imitated - real).mean()
+
+
 @pytest.mark.parametrize(
     ("place", "expected"),
     [

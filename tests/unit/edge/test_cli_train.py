@@ -61,6 +61,13 @@ def test_an_evaluation_needs_data_and_a_folder(marrow, missing):
     assert f"Missing option '{missing}'" in said
 
 
+@pytest.mark.parametrize(("size", "only"), [("0", "classifier"), ("nan", "classifier"), ("0.25", "detector")])
+def test_a_scanner_is_imitated_for_the_classifier_only_and_has_a_pixel_size(marrow, fields, size, only):
+    code, said = marrow(*EVALUATE, "--data", f"taleqani={fields}", "--only", only, "--scanner-um-per-px", size)
+    assert code == EXIT_USAGE
+    assert "--scanner-um-per-px: a pixel size above 0, with --only classifier" in said
+
+
 def test_a_recipe_that_is_not_there_is_named_with_those_that_are(marrow):
     code, said = marrow(*TRAIN, "--config", "all5")
     assert code == EXIT_USAGE
