@@ -82,11 +82,14 @@ def choose_fields(survey: Survey, target: int | None, *, among: Sequence[Field] 
 
 
 def neighbours(fields: Sequence[Field], side_px: int) -> list[tuple[Field, ...]]:
-    """``fields`` in groups that lie in one square of ``side_px`` (level 0), the group of the first field first.
+    """``fields`` in groups that lie in one square of about ``side_px`` (level 0), the group of the first field first.
 
-    To look at a group at once costs less than its fields one by one, and gives the same cells.
+    To look at a group at once costs less than its fields one by one, and gives the same cells. The square holds whole
+    fields, so that groups side by side are equally large whatever the scale.
     """
     groups: dict[tuple[int, int], list[Field]] = {}
+    widest = max((max(field.rect_px.width, field.rect_px.height) for field in fields), default=1)
+    side_px = max(1, round(side_px / widest)) * widest
     for field in fields:
         groups.setdefault((field.rect_px.x // side_px, field.rect_px.y // side_px), []).append(field)
     return [tuple(group) for group in groups.values()]

@@ -55,6 +55,8 @@ class HeatmapNet(nn.Module):
         nn.init.constant_(self.centre.bias, -2.2)  # type: ignore[arg-type]  # starts at a probability of 0.1
         put_on_lattice(self)
         self.reach_px = reach_px(blocks)
+        self.first_layer_bytes = half
+        """Of outputs of the first layer for each pixel: a float32 for every second row and column."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Centre scores before the sigmoid (N, kinds, H/4, W/4) and boxes (N, 4, H/4, W/4).

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import Field
 from marrow_models.survey import choose_fields, neighbours, survey
 from tasks.analyse import GROUP_UM, analyse_stored_fields
+from tasks.plan import NightPlan
 
-BATCH_SIZE, TILE_PX = 64, 512
+BATCH_SIZE, TILE_PX = (NightPlan.model_fields[name].default for name in ("batch_size", "tile_px"))
 """Those of a night."""
 
 Groups = list[tuple[Field, ...]]
@@ -38,9 +40,15 @@ def groups_of(store: str, bundle: str, cells: int) -> Groups:
 
 def analyse_group(store: str, bundle: str, group: tuple[Field, ...]) -> int:
     """A worker's call, and how many cells it found."""
-    opened = load_bundle(bundle)
-    place = Path(store), group, opened.path, opened.digest
+    place = Path(store), group, *bundle_of_night(bundle)
     return len(analyse_stored_fields(*place, BATCH_SIZE, TILE_PX).cells)
+
+
+@lru_cache(maxsize=4)
+def bundle_of_night(bundle: str) -> tuple[Path, str]:
+    """Folder and digest, which a night asks for once and gives to its workers."""
+    opened = load_bundle(bundle)
+    return opened.path, opened.digest
 
 
 def analysis(groups: Groups, store: str, bundle: str, cells: int) -> dict[str, float]:
@@ -134,7 +142,6 @@ def by_workers(ready: tuple[Any, Groups], store: str, bundle: str, cells: int, w
 
 def _cluster(store: str, bundle: str, cells: int, workers: int) -> tuple[Any, Groups]:
     from tasks.home import Home
-    from tasks.plan import NightPlan
 
     groups = groups_of(store, bundle, cells)
     plan = NightPlan(home=Path(store).parent / f"home-{workers}", cluster=f"local:{workers}")
@@ -215,7 +222,6 @@ def differential(_nothing: Any, store: str, bundle: str, target: int, warm: bool
 def _two_workers(store: str, bundle: str, target: int, warm: bool) -> Any:
     """Two workers that have imported nothing yet, or whose networks are loaded."""
     from tasks.home import Home
-    from tasks.plan import NightPlan
 
     plan = NightPlan(home=Path(store).parent / "home-differential", cluster="local:2")
     client = _opened(plan, Home(plan.home))
@@ -232,5 +238,4 @@ def _survey(store: str, bundle: str) -> Any:
 
 
 def _cells(store: str, bundle: str, group: tuple[Field, ...]) -> Any:
-    opened = load_bundle(bundle)
-    return analyse_stored_fields(Path(store), group, opened.path, opened.digest, BATCH_SIZE, TILE_PX).cells
+    return analyse_stored_fields(Path(store), group, *bundle_of_night(bundle), BATCH_SIZE, TILE_PX).cells
