@@ -38,7 +38,7 @@ SMALLEST_UM = 1.0
 """No box is smaller: nothing that has a nucleus is."""
 SCORE_DECIMALS = 4
 LARGEST_LAYER_BYTES = 24 << 20
-"""Of the first layer's outputs for a tile, in float32; all that is made of a tile is some five times as much."""
+"""Of the first layer's outputs for a tile, in float32. All that is made of a tile is several times as much."""
 
 
 class PixelSource(Protocol):
@@ -141,7 +141,7 @@ class Detector:
         """Centre scores (kinds, h, w) and boxes (4, h, w) in the units of training."""
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self.device)
         with torch.inference_mode():
-            centre, box = self.network(image.float().contiguous(memory_format=torch.channels_last))
+            centre, box = self.network(image.contiguous(memory_format=torch.channels_last))
             # A sum of finite values is finite: outputs stay far below the largest float32.
             if not torch.isfinite(centre.sum() + box.sum()):
                 raise SlideRefused(Reason.MODEL_OUTPUT, "the detector's output is not finite")
