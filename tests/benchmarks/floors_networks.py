@@ -18,10 +18,13 @@ from typing import Any
 import torch
 
 from marrow_models.bundle import load_bundle
+from marrow_models.memory import keep_freed_memory
+from marrow_models.networks.heatmap import TOTAL_STRIDE_PX
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
-from marrow_models.records import Field
+from marrow_models.records import Field, Rect
 from marrow_models.survey import choose_fields, neighbours, survey
+from marrow_models.tiling import Cut, tiles_of
 from tasks.analyse import GROUP_UM, analyse_stored_fields
 from tasks.plan import NightPlan
 
@@ -126,6 +129,36 @@ def _watched(bundle: str, hook: Callable[[torch.nn.Module, Any], None]) -> Itera
     finally:
         for one in hooks:
             one.remove()
+
+
+def detector_by_core(ready: Any, bundle: str, core_px: int) -> dict[str, float]:
+    """CPU milliseconds of the detector alone for a square of ``GROUP_UM``, cut into cores of ``core_px`` with halos."""
+    network, tiles = ready
+    spent = []
+    for _ in range(7):
+        before = time.thread_time()
+        with torch.inference_mode():
+            network(tiles[:1])
+        spent.append(time.thread_time() - before)
+    return {"ms": sorted(spent)[3] * len(tiles) * 1e3, "tiles": len(tiles)}
+
+
+def _tiles(bundle: str, core_px: int) -> tuple[torch.nn.Module, torch.Tensor]:
+    """A detector and the tiles of a square, of random bytes; it has run once."""
+    keep_freed_memory()
+    detector, _ = load_networks(load_bundle(bundle))
+    side_px = round(GROUP_UM / detector.settings.um_per_px)
+    cut = Cut(core_px, detector.halo_px)
+    tiles = list(tiles_of(Rect(0, 0, side_px, side_px), cut, stride_px=TOTAL_STRIDE_PX))
+    height, width = (max(sizes) for sizes in zip(*((t.read.height, t.read.width) for t in tiles), strict=True))
+    pixels = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(1))
+    one = pixels.to(torch.uint8).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        detector.network(one)
+    return detector.network, one.expand(len(tiles), -1, -1, -1)
+
+
+detector_by_core.prepare = _tiles  # type: ignore[attr-defined]
 
 
 def by_workers(ready: tuple[Any, Groups], store: str, bundle: str, cells: int, workers: int) -> dict[str, float]:
