@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from marrow_models.bundle import Bundle
 from marrow_models.classification import Classifier
-from marrow_models.detection import SUBPIXELS, Detections, PixelSource
+from marrow_models.detection import SUBPIXELS, Detections, Detector, PixelSource
 from marrow_models.memory import Effort, with_less_memory
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import CellAttribute, CellTable, Field, Rect, SlideInfo
+from marrow_models.regions import regions_of
+from marrow_models.tiling import Cut
 
 
 class SlidePixels(PixelSource, Protocol):
@@ -83,45 +85,44 @@ def analyse_pixels(
 ) -> CellTable:
     """See :func:`analyse_fields`. ``shift_px`` moves the tile grid, which changes no cell either."""
     detector, classifier = load_networks(bundle, device)
-    halo_px = math.ceil(detector.halo_px * bundle.detector.um_per_px / slide.um_per_px)
-    tables = []
-    for rect_px, members in _read_together(fields, halo_px):
-        region = _on_lattice(rect_px, slide.um_per_px / bundle.detector.um_per_px)
-        found = detector.detect(slide, region, tile_px=tile_px, shift_px=shift_px)
-        found = found.take(np.isin(found.kind, bundle.detector.counted_kinds))
-        tables.append(_table(slide, members, bundle, found, classifier, batch_size))
+    unit_um = bundle.detector.um_per_px / SUBPIXELS
+    parts, field_id = [], []
+    for members, found in _detected(slide, fields, detector, tile_px, shift_px):
+        counted = found.take(np.isin(found.kind, bundle.detector.counted_kinds))
+        owner = _owners(members, slide.um_per_px, *_centres(counted, unit_um))
+        parts.append(counted.take(owner >= 0))
+        field_id.append(owner[owner >= 0])
+    # Of all regions at once: batches of cells are then full, and each is cut out while another is classified.
+    tables = [_table(slide, bundle, parts, field_id, classifier, batch_size)] if parts else []
     return CellTable.concatenate(tables, bundle.labels, bundle.classifier.attributes)
 
 
-def _read_together(fields: Sequence[Field], halo_px: int) -> list[tuple[Rect, tuple[Field, ...]]]:
-    """The rectangle around all fields, or each field by itself, whatever has fewer pixels to look at."""
-    each: list[tuple[Rect, tuple[Field, ...]]] = [(field.rect_px, (field,)) for field in fields]
-    if not each:
-        return each
-    left, top = min(rect.x for rect, _ in each), min(rect.y for rect, _ in each)
-    right, bottom = max(rect.right for rect, _ in each), max(rect.bottom for rect, _ in each)
-    around = Rect(left, top, right - left, bottom - top)
-    alone = sum(_area(rect.expanded(halo_px)) for rect, _ in each)
-    return [(around, tuple(fields))] if _area(around.expanded(halo_px)) <= alone else each
+def _detected(
+    slide: SlidePixels, fields: Sequence[Field], detector: Detector, tile_px: int, shift_px: int
+) -> Iterator[tuple[tuple[Field, ...], Detections]]:
+    """Yield the objects of each region of ``fields``, with the fields that it was looked at for."""
+    factor = slide.um_per_px / detector.settings.um_per_px
+    cut = detector.cut(tile_px)
+    on_slide = Cut(max(1, round(cut.tile_px / factor)), math.ceil(cut.halo_px / factor), cut.most_px / factor**2)
+    regions = regions_of(fields, on_slide)
+    rects = [_on_lattice(region.rect_px, factor) for region in regions]
+    found = detector.detect_each(slide, rects, tile_px=tile_px, shift_px=shift_px)
+    for region, objects in zip(regions, found, strict=True):
+        yield region.fields, objects
 
 
 def _table(
     slide: SlidePixels,
-    fields: Sequence[Field],
     bundle: Bundle,
-    found: Detections,
+    parts: list[Detections],
+    field_id: list[NDArray[np.int32]],
     classifier: Classifier,
     batch_size: int,
 ) -> CellTable:
-    """The objects of ``found`` that a field owns, classified."""
+    """All objects of ``parts``, each of the field of its ``field_id``, classified."""
     unit_um = bundle.detector.um_per_px / SUBPIXELS
-    x_um, y_um = (np.asarray(place * unit_um, np.float64) for place in (found.x, found.y))
-    field_id = np.full(len(found), -1, np.int32)
-    owned = np.zeros(len(found), bool)
-    for field in fields:
-        mine = _owned(field.rect_px, slide.um_per_px, x_um, y_um)
-        field_id[mine], owned[mine] = field.field_id, True
-    found, x_um, y_um = found.take(owned), x_um[owned], y_um[owned]
+    found = Detections.joined(parts)
+    x_um, y_um = _centres(found, unit_um)
     told = classifier.classify(slide, x_um, y_um, batch_size=batch_size)
     values = bundle.classifier.attributes
     return CellTable(
@@ -131,15 +132,11 @@ def _table(
         (found.height * unit_um).astype(np.float32),
         found.score.astype(np.float32),
         told.probabilities,
-        field_id[owned],
+        np.concatenate(field_id),
         _near_missing(found, unit_um, slide),
         bundle.labels,
         {name: CellAttribute.of(values[name], chances) for name, chances in told.attributes.items()},
     )
-
-
-def _area(rect: Rect) -> int:
-    return rect.width * rect.height
 
 
 def _on_lattice(rect_px: Rect, factor: float) -> Rect:
@@ -149,11 +146,23 @@ def _on_lattice(rect_px: Rect, factor: float) -> Rect:
     return Rect(left, top, right - left, bottom - top)
 
 
-def _owned(rect_px: Rect, um_per_px: float, x_um: NDArray[np.float64], y_um: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Half-open, and with the same products on both sides of a border: each cell has one field."""
-    left, right = rect_px.x * um_per_px, rect_px.right * um_per_px
-    top, bottom = rect_px.y * um_per_px, rect_px.bottom * um_per_px
-    return np.asarray((x_um >= left) & (x_um < right) & (y_um >= top) & (y_um < bottom))
+def _centres(found: Detections, unit_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.asarray(found.x * unit_um, np.float64), np.asarray(found.y * unit_um, np.float64)
+
+
+def _owners(
+    fields: Sequence[Field], um_per_px: float, x_um: NDArray[np.float64], y_um: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """The field that each place belongs to, -1 for none.
+
+    Half-open, and with the same products on both sides of a border: each cell has one field.
+    """
+    owner = np.full(len(x_um), -1, np.int32)
+    for field in fields:
+        left, right = field.rect_px.x * um_per_px, field.rect_px.right * um_per_px
+        top, bottom = field.rect_px.y * um_per_px, field.rect_px.bottom * um_per_px
+        owner[(x_um >= left) & (x_um < right) & (y_um >= top) & (y_um < bottom)] = field.field_id
+    return owner
 
 
 def _near_missing(found: Detections, unit_um: float, slide: SlidePixels) -> NDArray[np.bool_]:

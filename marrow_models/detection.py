@@ -9,6 +9,7 @@ suppression would pass decisions on from cell to cell without end, and so from t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from marrow_models.model_settings import DetectorSettings
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, TOTAL_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.records import Rect
-from marrow_models.tiling import Tile, tiles_of
+from marrow_models.tiling import Cut, Tile, tiles_of
 
 SUBPIXELS = 16
 """Positions and sizes are whole multiples of 1/16 pixel: fine enough, and the same number in every tile."""
@@ -36,6 +37,8 @@ LARGEST_OFFSET_PX = 8
 SMALLEST_UM = 1.0
 """No box is smaller: nothing that has a nucleus is."""
 SCORE_DECIMALS = 4
+LARGEST_LAYER_BYTES = 24 << 20
+"""Of the first layer's outputs for a tile, in float32. All that is made of a tile is several times as much."""
 
 
 class PixelSource(Protocol):
@@ -70,10 +73,16 @@ class Detections:
     @staticmethod
     def concatenate(parts: list[Detections]) -> Detections:
         """All rows, sorted by (y, x)."""
+        both = Detections.joined(parts)
+        return both.take(np.lexsort((both.kind, both.x, both.y)))
+
+    @staticmethod
+    def joined(parts: list[Detections]) -> Detections:
+        """All rows, part after part."""
         if not parts:
             none = np.zeros(0, np.int64)
             return Detections(none, none, none, none, np.zeros(0), none)
-        both = Detections(
+        return Detections(
             np.concatenate([part.x for part in parts]),
             np.concatenate([part.y for part in parts]),
             np.concatenate([part.width for part in parts]),
@@ -81,7 +90,6 @@ class Detections:
             np.concatenate([part.score for part in parts]),
             np.concatenate([part.kind for part in parts]),
         )
-        return both.take(np.lexsort((both.kind, both.x, both.y)))
 
 
 class Detector:
@@ -99,9 +107,29 @@ class Detector:
 
     def detect(self, source: PixelSource, region: Rect, *, tile_px: int, shift_px: int = 0) -> Detections:
         """The objects whose centre lies in ``region`` (detector's lattice)."""
-        tiles = tiles_of(region, tile_px, halo_px=self.halo_px, stride_px=TOTAL_STRIDE_PX, shift_px=shift_px)
-        read = made_ahead(lambda tile: source.scaled_region(self.settings.um_per_px, tile.read), tiles)
-        return Detections.concatenate([self._tile(tile, pixels) for tile, pixels in read])
+        return self.detect_each(source, (region,), tile_px=tile_px, shift_px=shift_px)[0]
+
+    def detect_each(
+        self, source: PixelSource, regions: Sequence[Rect], *, tile_px: int, shift_px: int = 0
+    ) -> list[Detections]:
+        """:meth:`detect` of each region; the next tile is read ahead also where the next region begins."""
+        cut = self.cut(tile_px)
+        tiles = (
+            (number, tile)
+            for number, region in enumerate(regions)
+            for tile in tiles_of(region, cut, stride_px=TOTAL_STRIDE_PX, shift_px=shift_px)
+        )
+        found: list[list[Detections]] = [[] for _ in regions]
+        for (number, tile), pixels in made_ahead(lambda item: self._read(source, item[1]), tiles):
+            found[number].append(self._tile(tile, pixels))
+        return [Detections.concatenate(parts) for parts in found]
+
+    def cut(self, tile_px: int) -> Cut:
+        """How a region is cut: into cores of at most ``tile_px``, and none whose first layer takes too much memory."""
+        return Cut(tile_px, self.halo_px, LARGEST_LAYER_BYTES / self.network.first_layer_bytes)
+
+    def _read(self, source: PixelSource, tile: Tile) -> NDArray[np.uint8]:
+        return source.scaled_region(self.settings.um_per_px, tile.read)
 
     def _tile(self, tile: Tile, pixels: NDArray[np.uint8]) -> Detections:
         centre, box = self._maps(pixels)
@@ -113,7 +141,7 @@ class Detector:
         """Centre scores (kinds, h, w) and boxes (4, h, w) in the units of training."""
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self.device)
         with torch.inference_mode():
-            centre, box = self.network(image.float().contiguous(memory_format=torch.channels_last))
+            centre, box = self.network(image.contiguous(memory_format=torch.channels_last))
             # A sum of finite values is finite: outputs stay far below the largest float32.
             if not torch.isfinite(centre.sum() + box.sum()):
                 raise SlideRefused(Reason.MODEL_OUTPUT, "the detector's output is not finite")

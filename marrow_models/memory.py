@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -19,6 +21,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Names of parameters in malloc.h of glibc."""
 _NEVER_MAPPED = 1 << 30
 _KEPT_BYTES = 256 << 20
+KEPT_BEYOND = 500 << 20
+"""Private memory of a process from which on freed memory is given back after all, between two pieces of work."""
 T = TypeVar("T")
 
 
@@ -86,3 +90,27 @@ def keep_freed_memory() -> bool:
     # One heap for all threads: those of the other threads are given back whatever is asked for.
     orders = {_M_MMAP_THRESHOLD: _NEVER_MAPPED, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1}
     return all(mallopt(name, value) for name, value in orders.items())
+
+
+def give_back(beyond: int = KEPT_BEYOND) -> bool:
+    """Give freed memory back to the system where this process holds more than ``beyond`` bytes; whether it did.
+
+    Tiles of many sizes leave holes between what is in use, which :func:`keep_freed_memory` would keep for good.
+    """
+    if private_bytes() <= beyond:
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return False
+    trim(0)
+    return True
+
+
+def private_bytes() -> int:
+    """Memory of this process that it does not share with others; 0 where the system does not say."""
+    try:
+        _, resident, shared = Path("/proc/self/statm").read_text(encoding="ascii").split()[:3]
+    except (OSError, ValueError):
+        return 0
+    return (int(resident) - int(shared)) * mmap.PAGESIZE

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 LARGEST_MISSING_SHARE = 0.25
 _BLOCK_PX = 1024
 """Fields are read in blocks of about this side, pixels at low power."""
-_EXTREMES = (np.minimum, np.maximum)
 _READABLE, _EMPTY, _MISSING = "", "empty", "missing"
 
 
@@ -82,11 +81,14 @@ def choose_fields(survey: Survey, target: int | None, *, among: Sequence[Field] 
 
 
 def neighbours(fields: Sequence[Field], side_px: int) -> list[tuple[Field, ...]]:
-    """``fields`` in groups that lie in one square of ``side_px`` (level 0), the group of the first field first.
+    """``fields`` in groups that lie in one square of about ``side_px`` (level 0), the group of the first field first.
 
-    To look at a group at once costs less than its fields one by one, and gives the same cells.
+    To look at a group at once costs less than its fields one by one, and gives the same cells. The square holds whole
+    fields, so that groups side by side are equally large whatever the scale.
     """
     groups: dict[tuple[int, int], list[Field]] = {}
+    widest = max((max(field.rect_px.width, field.rect_px.height) for field in fields), default=1)
+    side_px = max(1, round(side_px / widest)) * widest
     for field in fields:
         groups.setdefault((field.rect_px.x // side_px, field.rect_px.y // side_px), []).append(field)
     return [tuple(group) for group in groups.values()]
@@ -176,7 +178,7 @@ def _looks(slide: Pyramid, grid: _Grid, settings: SurveySettings) -> Iterator[tu
         rows, columns = grid.rows[top:bottom], grid.columns[left:right]
         y, x = int(rows[0][0]), int(columns[0][0])
         rect = Rect(x, y, int(columns[-1][1]) - x, int(rows[-1][1]) - y)
-        low, high = slide.value_range(settings.um_per_px, rect, from_level=level)
+        low, high = slide.value_range(settings.um_per_px, rect, from_level=level, upper=_asks_for_brightest(settings))
         if cannot_hold_nuclei(np.full(3, low, np.uint8), np.full(3, high, np.uint8), settings):
             continue
         pixels = slide.scaled_region(settings.um_per_px, rect, from_level=level)
@@ -191,12 +193,23 @@ def _surely_empty(
     pixels: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], settings: SurveySettings
 ) -> NDArray[np.bool_]:
     """Whether each field of a block is free of nuclei beyond doubt, by its darkest and brightest pixels."""
-    starts = columns[:, 0]
-    lines = [np.stack([extreme.reduce(pixels[top:bottom], axis=0) for top, bottom in rows]) for extreme in _EXTREMES]
-    darkest, brightest = (
-        extreme.reduceat(line, starts, axis=1) for extreme, line in zip(_EXTREMES, lines, strict=True)
-    )
-    return cannot_hold_nuclei(darkest, brightest, settings)
+    darkest = _extreme(np.minimum, pixels, rows, columns)
+    if not _asks_for_brightest(settings):
+        return cannot_hold_nuclei(darkest, np.full_like(darkest, 255), settings)
+    return cannot_hold_nuclei(darkest, _extreme(np.maximum, pixels, rows, columns), settings)
+
+
+def _asks_for_brightest(settings: SurveySettings) -> bool:
+    """Whether it is worth a look how bright a field is: glass is hardly less than white, but it is in blue light."""
+    return settings.blue_share != 0
+
+
+def _extreme(
+    extreme: np.ufunc, pixels: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """The ``extreme`` RGB values of each field of a block, shape (rows, columns, 3)."""
+    lines = np.stack([extreme.reduce(pixels[top:bottom], axis=0) for top, bottom in rows])
+    return np.asarray(extreme.reduceat(lines, columns[:, 0], axis=1), np.uint8)
 
 
 def _low_power(starts: NDArray[np.int64], ends: NDArray[np.int64], factor: float) -> NDArray[np.int64]:

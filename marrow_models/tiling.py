@@ -5,6 +5,7 @@ All rectangles are on the lattice of one scale (um per pixel) of the slide, with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,15 +24,49 @@ class Tile:
     """What has to be read for it: the core with its halo, on multiples of the network's stride."""
 
 
-def tiles_of(region: Rect, tile_px: int, *, halo_px: int, stride_px: int, shift_px: int = 0) -> Iterator[Tile]:
-    """Cut ``region`` into cores of at most ``tile_px``, each with what a network has to see of its surroundings.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How large tiles may be, in pixels of one scale."""
 
-    ``shift_px`` moves the grid: the first row and column of tiles are that much smaller. It changes no result.
+    tile_px: int
+    """Largest side of a core."""
+    halo_px: int
+    """What has to be seen around it."""
+    most_px: float = math.inf
+    """Pixels of a core with its halo, which is what takes memory. Smaller cores than LEAST_TILE_PX are not made."""
+
+    def counts(self, width: int, height: int) -> tuple[int, int]:
+        """Columns and rows of tiles of one size that a region is cut into: as few as may be."""
+        columns, rows = max(1, -(-width // self.tile_px)), max(1, -(-height // self.tile_px))
+        while self._seen_px(width, columns) * self._seen_px(height, rows) > self.most_px:
+            across, down = width / columns, height / rows
+            if max(across, down) <= LEAST_TILE_PX:
+                break
+            columns, rows = (columns + 1, rows) if across > down else (columns, rows + 1)
+        return columns, rows
+
+    def seen_px(self, width: int, height: int) -> int:
+        """Pixels that are looked at for a region: its tiles, each with its halo."""
+        columns, rows = self.counts(width, height)
+        return (width + 2 * self.halo_px * columns) * (height + 2 * self.halo_px * rows)
+
+    def _seen_px(self, length: int, parts: int) -> int:
+        return -(-length // parts) + 2 * self.halo_px
+
+
+def tiles_of(region: Rect, cut: Cut, *, stride_px: int, shift_px: int = 0) -> Iterator[Tile]:
+    """Cut ``region`` into cores, each with what a network has to see of its surroundings.
+
+    Cores are of one size: none is a sliver that is nearly all halo. ``shift_px`` moves the grid: the first row and
+    column of tiles are that much smaller. It changes no result.
     """
-    for y, height in _cuts(region.y, region.height, tile_px, shift_px):
-        for x, width in _cuts(region.x, region.width, tile_px, shift_px):
+    if cut.tile_px < 1 or not 0 <= shift_px < cut.tile_px:
+        raise ValueError(f"a tile of {cut.tile_px} px cannot be shifted by {shift_px} px")
+    columns, rows = cut.counts(region.width, region.height)
+    for y, height in _cuts(region.y, region.height, rows, shift_px):
+        for x, width in _cuts(region.x, region.width, columns, shift_px):
             core = Rect(x, y, width, height)
-            yield Tile(core, snapped(core.expanded(halo_px), stride_px))
+            yield Tile(core, snapped(core.expanded(cut.halo_px), stride_px))
 
 
 def snapped(rect: Rect, stride_px: int) -> Rect:
@@ -41,12 +76,10 @@ def snapped(rect: Rect, stride_px: int) -> Rect:
     return Rect(x, y, right - x, bottom - y)
 
 
-def _cuts(start: int, length: int, tile_px: int, shift_px: int) -> Iterator[tuple[int, int]]:
-    if tile_px < 1 or not 0 <= shift_px < tile_px:
-        raise ValueError(f"a tile of {tile_px} px cannot be shifted by {shift_px} px")
-    end = start + length
-    position, step = start, tile_px - shift_px
+def _cuts(start: int, length: int, parts: int, shift_px: int) -> Iterator[tuple[int, int]]:
+    end, usual = start + length, max(1, -(-length // parts))
+    position, step = start, usual - shift_px % usual
     while position < end:
         step = min(step, end - position)
         yield position, step
-        position, step = position + step, tile_px
+        position, step = position + step, usual

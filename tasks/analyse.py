@@ -167,9 +167,12 @@ def analyse_stored_fields(
     import torch
 
     from marrow_models.analysis import analyse_within_memory
-    from marrow_models.memory import Effort, keep_freed_memory
+    from marrow_models.memory import Effort, give_back, keep_freed_memory
 
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bundle = load_exactly(bundle_path, bundle_digest)
-    return analyse_within_memory(store, fields, bundle, Effort(batch_size, tile_px, device))
+    try:
+        return analyse_within_memory(store, fields, bundle, Effort(batch_size, tile_px, device))
+    finally:
+        give_back()

@@ -27,8 +27,8 @@ class NightPlan(BaseModel):
     """``local``, ``local:N``, ``cuda``, ``slurm``, ``kubernetes``, ``tcp://host:port`` or ``tls://host:port``."""
     target_cells: Annotated[int, Field(ge=0)] = 500
     """Cells of the differential to count on a slide (ICSH: 500); 0 analyses everything readable."""
-    tile_px: Annotated[int, Field(ge=128, le=4096)] = 512
-    """Side of a detection tile at the detector's scale. Changes speed and memory, never a cell."""
+    tile_px: Annotated[int, Field(ge=128, le=4096)] = 1040
+    """Largest side of a detection tile at the detector's scale. Changes speed and memory, never a cell."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
     """Cells classified together. Changes speed and memory, never a cell."""
     store_profile: Literal["copy", "portable"] = "copy"

@@ -20,7 +20,7 @@ from marrow_models.taxonomy import load_taxonomy
 
 GROUP_UM = 512.0
 BATCH = 64
-TILE_PX = 512
+TILE_PX = 1040
 
 
 @dataclass(frozen=True, slots=True)

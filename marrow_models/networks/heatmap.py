@@ -55,13 +55,15 @@ class HeatmapNet(nn.Module):
         nn.init.constant_(self.centre.bias, -2.2)  # type: ignore[arg-type]  # starts at a probability of 0.1
         put_on_lattice(self)
         self.reach_px = reach_px(blocks)
+        self.first_layer_bytes = half
+        """Of outputs of the first layer for each pixel: a float32 for every second row and column."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Centre scores before the sigmoid (N, kinds, H/4, W/4) and boxes (N, 4, H/4, W/4).
 
-        ``image`` is (N, 3, H, W), H and W multiples of 8.
+        ``image`` is (N, 3, H, W), H and W multiples of 8; of bytes, no copy in float32 outlives the first layer.
         """
-        fine = self.fine(self.stem(image))
+        fine = self.fine(self.stem(image if image.is_floating_point() else image.float()))
         context = functional.interpolate(self.lateral(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         features = self.trunk(self.merge(self.join((fine.float() + context) / 2)))
         return self.centre(features), self.box(features)

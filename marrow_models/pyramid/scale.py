@@ -17,8 +17,8 @@ from marrow_models.records import Rect
 
 _WHOLE_TOLERANCE = 1e-6
 """0.3 / 0.1 is 2.9999999999999996: such a ratio is meant to be whole."""
-_BAND_BYTES = 32 << 20
-"""Source pixels held at one time."""
+_BAND_BYTES = 4 << 20
+"""Source pixels held at one time: what was read is then still in the cache when it is averaged."""
 _CACHED_ROWS = 32
 
 

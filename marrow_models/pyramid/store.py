@@ -104,10 +104,11 @@ class Pyramid:
         scale = self.um_per_px * self.info.levels[from_level].downsample
         return resampled(lambda part: self.region(from_level, part), um_per_px / scale, rect)
 
-    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> tuple[int, int]:
+    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0, upper: bool = True) -> tuple[int, int]:
         """Bounds of all values of :meth:`scaled_region`, from whole tiles: cheaper, and perhaps wider than need be.
 
-        (255, 255) where the store holds nothing under ``rect``; nothing is decoded then.
+        (255, 255) where the store holds nothing under ``rect``; nothing is decoded then. Without ``upper`` nobody looks
+        for the upper bound, which is 255 then.
         """
         layout = self._levels[from_level].layout
         ratio = um_per_px / (self.um_per_px * self.info.levels[from_level].downsample)
@@ -118,10 +119,10 @@ class Pyramid:
         columns = range(max(left, 0) // layout.tile_width_px, -(-min(right, layout.width_px) // layout.tile_width_px))
         if not self._levels[from_level].holds_any(rows, columns):
             return FILL, FILL
-        low, high = FILL, 0
+        low, high = FILL, 0 if upper else FILL
         for _, pixels in self._tiles(from_level, list(itertools.product(rows, columns))):
             low = low if pixels is None else min(low, int(pixels.min()))
-            high = FILL if pixels is None else max(high, int(pixels.max()))
+            high = FILL if pixels is None or high == FILL else max(high, int(pixels.max()))
         inside = left >= 0 and top >= 0 and right <= layout.width_px and bottom <= layout.height_px
         return low, high if inside else FILL
 

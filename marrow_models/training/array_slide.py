@@ -28,7 +28,7 @@ class ArraySlide:
             raise IndexError(f"a slide in memory has no level {from_level}")
         return resampled(self._region, um_per_px / self.um_per_px, rect)
 
-    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0) -> tuple[int, int]:
+    def value_range(self, um_per_px: float, rect: Rect, *, from_level: int = 0, upper: bool = True) -> tuple[int, int]:
         """Smallest and largest value of :meth:`scaled_region`."""
         pixels = self.scaled_region(um_per_px, rect, from_level=from_level)
         return int(pixels.min()), int(pixels.max())

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ from typing import Any
 import torch
 
 from marrow_models.bundle import load_bundle
+from marrow_models.memory import keep_freed_memory
+from marrow_models.networks.heatmap import TOTAL_STRIDE_PX
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
-from marrow_models.records import Field
+from marrow_models.records import Field, Rect
 from marrow_models.survey import choose_fields, neighbours, survey
+from marrow_models.tiling import Cut, tiles_of
 from tasks.analyse import GROUP_UM, analyse_stored_fields
+from tasks.plan import NightPlan
 
-BATCH_SIZE, TILE_PX = 64, 512
+BATCH_SIZE, TILE_PX = (NightPlan.model_fields[name].default for name in ("batch_size", "tile_px"))
 """Those of a night."""
 
 Groups = list[tuple[Field, ...]]
@@ -38,9 +43,15 @@ def groups_of(store: str, bundle: str, cells: int) -> Groups:
 
 def analyse_group(store: str, bundle: str, group: tuple[Field, ...]) -> int:
     """A worker's call, and how many cells it found."""
-    opened = load_bundle(bundle)
-    place = Path(store), group, opened.path, opened.digest
+    place = Path(store), group, *bundle_of_night(bundle)
     return len(analyse_stored_fields(*place, BATCH_SIZE, TILE_PX).cells)
+
+
+@lru_cache(maxsize=4)
+def bundle_of_night(bundle: str) -> tuple[Path, str]:
+    """Folder and digest, which a night asks for once and gives to its workers."""
+    opened = load_bundle(bundle)
+    return opened.path, opened.digest
 
 
 def analysis(groups: Groups, store: str, bundle: str, cells: int) -> dict[str, float]:
@@ -120,6 +131,36 @@ def _watched(bundle: str, hook: Callable[[torch.nn.Module, Any], None]) -> Itera
             one.remove()
 
 
+def detector_by_core(ready: Any, bundle: str, core_px: int) -> dict[str, float]:
+    """CPU milliseconds of the detector alone for a square of ``GROUP_UM``, cut into cores of ``core_px`` with halos."""
+    network, tiles = ready
+    spent = []
+    for _ in range(7):
+        before = time.thread_time()
+        with torch.inference_mode():
+            network(tiles[:1])
+        spent.append(time.thread_time() - before)
+    return {"ms": sorted(spent)[3] * len(tiles) * 1e3, "tiles": len(tiles)}
+
+
+def _tiles(bundle: str, core_px: int) -> tuple[torch.nn.Module, torch.Tensor]:
+    """A detector and the tiles of a square, of random bytes; it has run once."""
+    keep_freed_memory()
+    detector, _ = load_networks(load_bundle(bundle))
+    side_px = round(GROUP_UM / detector.settings.um_per_px)
+    cut = Cut(core_px, detector.halo_px)
+    tiles = list(tiles_of(Rect(0, 0, side_px, side_px), cut, stride_px=TOTAL_STRIDE_PX))
+    height, width = (max(sizes) for sizes in zip(*((t.read.height, t.read.width) for t in tiles), strict=True))
+    pixels = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(1))
+    one = pixels.to(torch.uint8).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        detector.network(one)
+    return detector.network, one.expand(len(tiles), -1, -1, -1)
+
+
+detector_by_core.prepare = _tiles  # type: ignore[attr-defined]
+
+
 def by_workers(ready: tuple[Any, Groups], store: str, bundle: str, cells: int, workers: int) -> dict[str, float]:
     """The groups of a slide on worker processes of a night's own cluster, each with a core of its own.
 
@@ -134,7 +175,6 @@ def by_workers(ready: tuple[Any, Groups], store: str, bundle: str, cells: int, w
 
 def _cluster(store: str, bundle: str, cells: int, workers: int) -> tuple[Any, Groups]:
     from tasks.home import Home
-    from tasks.plan import NightPlan
 
     groups = groups_of(store, bundle, cells)
     plan = NightPlan(home=Path(store).parent / f"home-{workers}", cluster=f"local:{workers}")
@@ -215,7 +255,6 @@ def differential(_nothing: Any, store: str, bundle: str, target: int, warm: bool
 def _two_workers(store: str, bundle: str, target: int, warm: bool) -> Any:
     """Two workers that have imported nothing yet, or whose networks are loaded."""
     from tasks.home import Home
-    from tasks.plan import NightPlan
 
     plan = NightPlan(home=Path(store).parent / "home-differential", cluster="local:2")
     client = _opened(plan, Home(plan.home))
@@ -232,5 +271,4 @@ def _survey(store: str, bundle: str) -> Any:
 
 
 def _cells(store: str, bundle: str, group: tuple[Field, ...]) -> Any:
-    opened = load_bundle(bundle)
-    return analyse_stored_fields(Path(store), group, opened.path, opened.digest, BATCH_SIZE, TILE_PX).cells
+    return analyse_stored_fields(Path(store), group, *bundle_of_night(bundle), BATCH_SIZE, TILE_PX).cells

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.benchmarks.measure import Cost, Figure, Job
 
+COPIER, WHOLE = "copier of tiles", "ours as a process"
 PEERS = ("large_image",)
 """Modules, each with a function of its name below; those that can be imported there are compared."""
 
@@ -35,6 +36,47 @@ def jobs(source: Path, folder: Path) -> dict[str, Job]:
             arguments = {"python": python, "peer": peer, "source": str(source), "out": str(out)}
             found[peer] = Job("tests.benchmarks.peers_ingest:run_peer", arguments, out)
     return found
+
+
+def copier_jobs(source: Path, folder: Path) -> dict[str, Job]:
+    """A script of somebody else that copies tiles, and ours as a process of its own; none without the variable.
+
+    ``MARROW_BENCH_COPIER`` names the script. It is run as ``python SCRIPT SOURCE copy_jpeg OUT``, and writes a file for
+    each tile.
+    """
+    from tests.benchmarks.measure import Job
+
+    script = os.environ.get("MARROW_BENCH_COPIER")
+    if not script:
+        return {}
+    run, copied, ingested = "tests.benchmarks.peers_ingest:run_whole", folder / "copier", folder / "whole"
+    ours = json.dumps({"source": str(source), "out": str(ingested)})
+    return {
+        COPIER: Job(run, {"arguments": [script, str(source), "copy_jpeg", str(copied)]}, copied),
+        WHOLE: Job(
+            run,
+            {"arguments": ["-m", "tests.benchmarks.job", "tests.benchmarks.work_ingest:ingest", ours]},
+            ingested,
+        ),
+    }
+
+
+def copier_figures(work: str, costs: Mapping[str, Sequence[Cost]]) -> list[Figure]:
+    """Ours over the copier, both from the start of their process to its end."""
+    from tests.benchmarks.measure import ratio_of
+
+    if COPIER not in costs:
+        return []
+    inside = sorted(cost.said["cpu_s"] for cost in costs[WHOLE])[len(costs[WHOLE]) // 2]
+    note = f"both with their imports; ours without them: {inside:.2f} CPU s"
+    return [ratio_of(f"{work}, beside a copier of tiles", costs, ours=WHOLE, floor=COPIER, target=2, note=note)]
+
+
+def run_whole(arguments: list[str]) -> Any:
+    """Run Python with ``arguments`` in a process whose start counts; what its last line says, where that is JSON."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    last = done.stdout.splitlines()[-1]
+    return json.loads(last) if last.startswith("{") else None
 
 
 def figures(work: str, costs: Mapping[str, Sequence[Cost]], ours: str) -> list[Figure]:

@@ -41,7 +41,7 @@ def test_tiles_and_pyramid_are_copied_at_the_speed_of_the_disk(results: Results,
         FLOOR: floor(tmp_path / "floor", source, "copy_tiles"),
         OURS: ours(store, source),
         BESIDE: ours(store, source, beside=True),
-    }
+    } | peers_ingest.copier_jobs(source, tmp_path)
     costs = side_by_side(jobs)
     source_mb = source.stat().st_size / 1e6
     results.add(
@@ -50,6 +50,7 @@ def test_tiles_and_pyramid_are_copied_at_the_speed_of_the_disk(results: Results,
             "size of a copied slide", [c.written_mb / source_mb for c in costs[OURS]], unit="x its source", target=1.05
         ),
         absolute("files of a copied slide", [c.files for c in costs[OURS]], unit="files", target=MOST_FILES),
+        *peers_ingest.copier_figures("ingest, tiles and pyramid copied", costs),
     )
 
 

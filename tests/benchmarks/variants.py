@@ -106,7 +106,7 @@ class _Session(nn.Module):
         self.ask, self.names = ask, names
 
     def forward(self, pixels: Tensor) -> Any:
-        said = [torch.from_numpy(np.array(part)) for part in self.ask(pixels.contiguous().numpy())]
+        said = [torch.from_numpy(np.array(part)) for part in self.ask(pixels.float().contiguous().numpy())]
         return tuple(said) if self.names is None else dict(zip(self.names, said, strict=True))
 
 
@@ -227,7 +227,8 @@ def forward(variant: str, bundle: str, store: str, inbox: str, cells: int = 0) -
         said[f"{role}_equal"] = all(map(torch.equal, _list(expected), _list(found)))
         made.append(network)
     if cells:
-        made[0].reach_px = detector.network.reach_px
+        for name in ("reach_px", "first_layer_bytes"):
+            setattr(made[0], name, getattr(detector.network, name))
         both = Detector(made[0], detector.settings), Classifier(made[1], classifier.settings)
         said |= _accuracy(opened, both, store, inbox, cells)
     return said

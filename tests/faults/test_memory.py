@@ -174,3 +174,22 @@ def test_a_worker_keeps_the_memory_of_one_layer_for_the_next():
         if said == "False":
             pytest.skip("a C library that takes no orders")
     assert int(faults["kept"]) < 0.1 * int(faults["given back"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="an order to the C library of Linux")
+def test_holes_between_what_is_in_use_are_given_back_beyond_a_limit():
+    code = (
+        "from marrow_models.memory import give_back, keep_freed_memory, private_bytes; import numpy as np;"
+        "kept = keep_freed_memory();"
+        "blocks = [np.ones(1 << 20, np.uint8) for _ in range(300)]; blocks = blocks[::10];"
+        "full = private_bytes();"
+        "print(kept, give_back(2 * full), full - private_bytes() >> 20, end=' ');"
+        "print(give_back(full // 2), full - private_bytes() >> 20, sum(int(b.sum()) for b in blocks) >> 20)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    kept, below, held, beyond, freed, intact = done.stdout.split()
+    if kept == "False":
+        pytest.skip("another C library")
+    assert (below, beyond, intact) == ("False", "True", "30")
+    assert int(held) <= 5
+    assert int(freed) >= 200

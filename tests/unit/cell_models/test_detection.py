@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from marrow_models.detection import SUBPIXELS, Detections, Detector, _maxima, duplicates
+from marrow_models.detection import LARGEST_LAYER_BYTES, SUBPIXELS, Detections, Detector, _maxima, duplicates
 from marrow_models.errors import Reason, SlideRefused
-from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX
+from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT, fold, folded_structure
 from marrow_models.records import Rect
 from tests.unit.cell_models.factories import DETECTOR, heatmap_net, slide
@@ -49,6 +49,24 @@ def test_a_region_cut_in_four_has_the_cells_of_the_whole(x, y):
     parts = [Rect(0, 0, x, y), Rect(x, 0, 120 - x, y), Rect(0, y, x, 100 - y), Rect(x, y, 120 - x, 100 - y)]
     found = Detections.concatenate([network.detect(source, part, tile_px=64) for part in parts])
     assert rows_of(found) == rows_of(network.detect(source, WHOLE, tile_px=64))
+
+
+def test_regions_read_one_behind_the_other_have_the_cells_of_each():
+    source, network = slide(4), detector()
+    regions = [Rect(60, 10, 50, 80), Rect(0, 0, 30, 20), Rect(5, 5, 0, 9), Rect(0, 0, 60, 100)]
+    found = network.detect_each(source, regions, tile_px=40)
+    assert [rows_of(each) for each in found] == [rows_of(network.detect(source, r, tile_px=500)) for r in regions]
+    assert sum(map(len, found)) > 10
+
+
+def test_a_network_with_a_wide_first_layer_gets_smaller_tiles():
+    network = detector()
+    assert network.cut(1040).most_px == LARGEST_LAYER_BYTES / network.network.first_layer_bytes
+    seen = Detector(folded_structure(HeatmapNet(1, (64, 64, 64))), DETECTOR).cut(1040)
+    columns, rows = seen.counts(1040, 1040)
+    read = (1040 / columns + 2 * seen.halo_px) * (1040 / rows + 2 * seen.halo_px)
+    assert columns * rows > 1
+    assert read * 64 <= LARGEST_LAYER_BYTES
 
 
 def test_more_threads_change_no_cell():

@@ -42,7 +42,7 @@ class KnowsGreys(nn.Module):
     from maps to figures and not a network.
     """
 
-    reach_px = 8
+    reach_px, first_layer_bytes = 8, 3
 
     def __init__(self, kinds=2):
         super().__init__()
