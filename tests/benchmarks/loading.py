@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd  # noqa: F401 - PyArrow imports it at its first array; the flow's process has it for the gates
 import pyarrow as pa
 import pyarrow.parquet as pq
 
