@@ -54,7 +54,7 @@ class ProgressArtifact:
         self._slides = slides
 
     def stage_started(self, slide_id: str | None, stage: str) -> None:
-        """Stages are task runs of their own."""
+        """Stages of a slide are in the log of its task run, those of the night are task runs."""
 
     def fields_done(self, slide_id: str, done: int, chosen: int, cells: int) -> None:
         """A part of a slide."""

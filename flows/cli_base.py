@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 if TYPE_CHECKING:
     from flows.result import NightResult
@@ -47,6 +45,9 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, *, title: str, whole: 
     if not rows:
         stdout.print(title, markup=False)
         return
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=title)
     for column in rows[0]:
         table.add_column(column)

@@ -25,7 +25,7 @@ def models_import(
 
 @models_app.command("list")
 def models_list(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
-    """List the model bundles that a night can use: shipped and imported."""
+    """List the model bundles that a night can use. Both shipped and imported ones."""
     from flows.command_models import models_report
 
     print_rows(models_report(home.absolute()), as_json, title="Model bundles")

@@ -19,7 +19,7 @@ SlideArgument = Annotated[str, typer.Argument(help="Id of the slide, or the begi
 
 @quarantine_app.command("list")
 def quarantine_list(home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
-    """List the slides in quarantine: code, cause, what to do, since when, attempts."""
+    """List the slides in quarantine. Code, cause, what to do, since when, attempts."""
     from flows.command_quarantine import quarantine_report
 
     report = quarantine_report(home.absolute())
@@ -69,7 +69,7 @@ def retry(
 
 
 def explain(slide: SlideArgument, home: HomeOption = Path("home"), as_json: JsonOption = False) -> None:
-    """Tell the whole history of a slide: states, attempts, reasons, results, failed expectations, lost area."""
+    """Tell the whole history of a slide. States, attempts, reasons, results, failed expectations, lost area."""
     from flows.command_quarantine import explain as explain_slide
 
     report = explain_slide(home.absolute(), slide)
@@ -100,7 +100,7 @@ def reasons(
     markdown: Annotated[bool, typer.Option("--markdown", help="As docs/reasons.md.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the table of reason codes: cause, what to do, and whether the next night tries again."""
+    """Print the table of reason codes. Cause, what to do, and whether the next night tries again."""
     from flows.command_quarantine import reasons_markdown, reasons_table
 
     if markdown:
@@ -116,7 +116,7 @@ def init(
     rotate_key: Annotated[bool, typer.Option("--rotate-key", help="Give all patients new pseudonyms.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the folders, the pseudonym key and a commented marrow.toml of a HOME; repeat it as you like."""
+    """Make folders, pseudonym key and marrow.toml of a HOME. What is there already is kept."""
     from flows.command_init import init_home
     from flows.command_init import rotate_key as rotate
 
@@ -141,7 +141,7 @@ def backup(
     name: Annotated[str | None, typer.Option(help="Which one to verify; by default the last.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Back up the warehouse; the copy is restored to a scratch folder, checked and counted before it is kept."""
+    """Back up the warehouse. The copy is restored to a scratch folder, checked and counted before it is kept."""
     from flows.command_backup import list_backups, make_backup, verify_backup
 
     if show:
@@ -157,7 +157,7 @@ def restore(
     home: HomeOption = Path("home"),
     as_json: JsonOption = False,
 ) -> None:
-    """Put a backup in the place of the warehouse; the file that was there is kept. Then run `marrow publish`."""
+    """Put a backup in the place of the warehouse. The file that was there is kept. Then run `marrow publish`."""
     from flows.command_backup import restore_backup
 
     report = restore_backup(home.absolute(), name)
@@ -173,7 +173,7 @@ def verify(
     models: Annotated[list[str] | None, typer.Option(help="Folder of the run's models; may be repeated.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute a past run again from the stored slides and show every row that differs; write nothing."""
+    """Compute a past run again and show every row that differs. It reads the stored slides and writes nothing."""
     from flows.command_verify import verify_report
 
     with stderr.status("reading") as shown:

@@ -18,7 +18,7 @@ def query(
     seconds: Annotated[float, typer.Option(min=0.1, help="Longest time.")] = 30.0,
     rows: Annotated[int, typer.Option(min=1, help="Most rows.")] = 10_000,
 ) -> None:
-    """Answer a question in SQL to what is published, read-only and within limits."""
+    """Answer a question in SQL to what is published. It is read-only and within limits."""
     from flows import command_query
 
     answer = command_query.query(home.absolute(), sql, seconds=seconds, rows=rows)

@@ -33,7 +33,7 @@ def train_bundle(
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
 ) -> None:
-    """Train a whole bundle: detector, classifier and, for synthetic cells, the diagnosis model; figures and card."""
+    """Train a whole bundle. Detector, classifier and, for synthetic cells, the diagnosis model; figures and card."""
     if config == "phantom" and not data:
         _train_phantom(out, work, seed)
         return
@@ -49,7 +49,7 @@ def train_detector(
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
 ) -> None:
-    """Train the detector of a recipe; its base lends the rest of the bundle."""
+    """Train the detector of a recipe. Its base lends the rest of the bundle."""
     _train(("detector",), config, data, out, work, device, precision)
 
 
@@ -62,7 +62,7 @@ def train_classifier(
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
 ) -> None:
-    """Train the classifier of a recipe, attributes included; its base lends the rest of the bundle."""
+    """Train the classifier of a recipe, attributes included. Its base lends the rest of the bundle."""
     _train(("classifier",), config, data, out, work, device, precision)
 
 
@@ -72,7 +72,7 @@ def train_diagnosis(
     data: DataOption = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a table of settings a model.")] = None,
 ) -> None:
-    """Train models of tables: aipal (laboratory values), tcga_laml (marrow differential), phantom (counting errors)."""
+    """Train models of tables. aipal (laboratory values), tcga_laml (marrow differential), phantom (counting errors)."""
     from flows.command_train_diagnosis import train_diagnosis as train
 
     stdout.print_json(data=train(data=data or [], config=config, out=out, err=stderr))
@@ -92,7 +92,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure a bundle on a part of data sets: tables with intervals, plots, and how to make them again."""
+    """Measure a bundle on a part of data sets. Tables with intervals, plots, and how to make them again."""
     from flows.command_train import evaluate as measure
 
     figures = measure(

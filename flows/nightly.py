@@ -3,7 +3,8 @@
     discover -> for each slide: ingest -> survey -> detect and classify -> validate -> load
              -> diagnose -> validate the night -> publish
 
-Every step named here is a Prefect task of ``tasks/``; the fields of a slide are plain Dask futures inside one of them.
+Every step named here is a module of ``tasks/``. A step of the night is a Prefect task run; the steps of a slide are one
+task run together, whose log tells them, and its fields are plain Dask futures inside one of them.
 Parameters that are not given come from the settings (``flows/settings.py``).
 """
 

@@ -1,7 +1,8 @@
-"""What all stages have in common: each is a Prefect task, timed and named, whose refusals are states.
+"""What all stages have in common: they are timed and named, and belong to a Prefect task run.
 
-A refused slide is no program error: the task run ends as ``Quarantined`` with its reason and without a traceback,
-and the caller gets the refusal as :class:`SlideRefused` to act on.
+All that is done with a slide is one task run, whose log tells its stages; a stage of the whole night is one of its own.
+A refused slide is no program error: its task run ends as ``Quarantined`` or ``Deferred`` with the reason and without a
+traceback.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
 from marrow_models.errors import CannotWrite, NightFailed, SlideRefused
-from tasks.night import Night, Slide
+from tasks.night import REFUSALS_THAT_DEFER, Night, Slide
 from tasks.remote import as_refusal
+from tasks.run_log import run_log
 from warehouse.ledger import State as SlideState
 from warehouse.records import StageTime
 
@@ -38,37 +41,36 @@ def slide_stage(
 ) -> Callable[[Callable[Concatenate[Night, str, P], R]], Callable[Concatenate[Night, str, P], R]]:
     """Make a stage of one slide: the function takes the night and the slide's id first.
 
-    When it is through, the ledger has the slide in the state ``enters``.
+    When it is through, the ledger has the slide in the state ``enters``. How it went is a line in the log of the
+    slide's task run: a task run of each stage would cost several times what the stage of a small slide does.
     """
 
     def decorate(function: Callable[Concatenate[Night, str, P], R]) -> Callable[Concatenate[Night, str, P], R]:
-        @task(name=name, task_run_name=name + " {slide_id}", cache_policy=NO_CACHE, persist_result=False)
-        def run(slide_id: str, night: Night, args: Any, kwargs: Any) -> State[Any]:
+        @functools.wraps(function)
+        def call(night: Night, slide_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
+            night.stop.check()
+            began = time.monotonic()
             try:
                 with _timed(night, slide_id, name):
                     value = function(night, slide_id, *args, **kwargs)
                     if enters is not None:
                         night.enter(slide_id, enters)
-                return Completed(data=(value,))
-            except (NightFailed, CannotWrite) as error:
-                return _night_failed(error)
-            except Exception as error:  # noqa: BLE001 - the edge of a task: an error costs one slide
-                return _refused(as_refusal(error))
-
-        @functools.wraps(function)
-        def call(night: Night, slide_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
-            night.stop.check()
-            outcome: Any = run(slide_id, night, args, kwargs, return_state=True).result(raise_on_failure=False)
-            if isinstance(outcome, NightFailed):
-                raise outcome
-            if isinstance(outcome, Exception):
-                raise as_refusal(outcome)
-            value: R = outcome[0]
+            except Exception as error:
+                run_log().error("%s: %s after %.1f s", name, _in_words(error), time.monotonic() - began)
+                raise
+            run_log().info("%s: %.1f s", name, time.monotonic() - began)
             return value
 
         return cast("Callable[Concatenate[Night, str, P], R]", call)
 
     return decorate
+
+
+def _in_words(error: Exception) -> str:
+    """What a log may say of it: an error's own text may hold a name."""
+    if isinstance(error, NightFailed | CannotWrite):
+        return "the night ends"
+    return str(as_refusal(error).reason)
 
 
 def slide_task(name: str) -> Callable[[Callable[[Night, Slide], None]], Task[[Night, Slide], State[Any]]]:
@@ -117,7 +119,8 @@ def for_each(night: Night, run: Task[[Night, Slide], State[Any]], slides: Iterab
             if len(in_flight) >= SLIDES_PER_WORKER * night.workers.threads:
                 _ended(in_flight.popleft())
             night.stop.check()
-            in_flight.append(run.submit(night, slide))
+            # Prefect would look for futures in every field of the night, at each state of each task run.
+            in_flight.append(run.submit(cast("Night", quote(night)), slide))
         while in_flight:
             _ended(in_flight.popleft())
     finally:
@@ -140,7 +143,8 @@ def _night_failed(error: NightFailed | CannotWrite) -> State[Any]:
 
 
 def _refused(refusal: SlideRefused) -> State[Any]:
-    return Failed(name="Quarantined", message=str(refusal.reason), data=refusal)
+    name = "Deferred" if refusal.reason in REFUSALS_THAT_DEFER else "Quarantined"
+    return Failed(name=name, message=str(refusal.reason), data=refusal)
 
 
 def night_stage(name: str) -> Callable[[Callable[Concatenate[Night, P], R]], Callable[Concatenate[Night, P], R]]:

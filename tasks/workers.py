@@ -85,6 +85,9 @@ class Workers:
         Dask blames all work that was on a dead worker, also what only waited there: this tells the one that kills
         from those beside it. Raises SlideRefused(WORKER_DIED) when it happens again.
         """
+        from tasks.run_log import run_log  # Prefect, which may not be imported before it is pointed at its server
+
+        run_log().warning("%s: its worker died; tried again, alone", key)
         with self._alone:
             return self.wait(self.submit(f"{key}-alone", function, *args, **kwargs))
 

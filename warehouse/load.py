@@ -38,14 +38,17 @@ def load_slide(warehouse: Warehouse, slide: SlideRecord, analysis: AnalysisRecor
             make_current(warehouse, analysis.result_key)
             return LoadReceipt(analysis.result_key, False, stored["cells"], stored["counted_cells"])
         staged = cells_table(cells)
-        counted = _counted_cells(warehouse, analysis, cells, staged)
+        model = warehouse.row("model", digest=analysis.model_digest)
+        if model is None:
+            raise WarehouseError("the model of an analysis is not in the warehouse: store the model first.")
+        counted = _counted_cells(model, cells, staged)
         _check_attributes(analysis, cells)
         first: Row = warehouse.rows("first_new_rows")[0]
         try:
             _insert_analysis(warehouse, analysis, cells, staged, counted, first)
         except duckdb.ConstraintException as error:
             raise SlideRefused(Reason.INCONSISTENT, "a value is outside of its range") from error
-        _check_analysis(warehouse, analysis, counted, first)
+        _check_analysis(warehouse, analysis, model, counted, first)
         make_current(warehouse, analysis.result_key)
     return LoadReceipt(analysis.result_key, True, len(cells), counted)
 
@@ -82,15 +85,12 @@ def retire_diagnoses(warehouse: Warehouse) -> None:
     warehouse.run("retire_diagnoses")
 
 
-def _counted_cells(warehouse: Warehouse, analysis: AnalysisRecord, cells: CellTable, staged: pa.Table) -> int:
-    model = warehouse.row("model", digest=analysis.model_digest)
-    if model is None:
-        raise WarehouseError("the model of an analysis is not in the warehouse: store the model first.")
+def _counted_cells(model: Row, cells: CellTable, staged: pa.Table) -> int:
     if cells.labels != tuple(model["labels"]):
         raise SlideRefused(Reason.INCONSISTENT, "the classes of the cells are not those of the model")
     if not len(cells):
         return 0
-    counting = set(model["counting"])
+    counting = set(model["counting"] or ())
     indices = pa.chunked_array([chunk.indices for chunk in staged.column("cell_class").chunks]).to_numpy()
     found = np.bincount(indices, minlength=len(cells.labels))
     return int(found[[label in counting for label in cells.labels]].sum())
@@ -135,21 +135,40 @@ def _insert_analysis(
         warehouse.run("insert_attribute_counts", result_key=key, model_digest=model, **begins)
 
 
-def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, counted: int, first: Row) -> None:
+def _check_analysis(warehouse: Warehouse, analysis: AnalysisRecord, model: Row, counted: int, first: Row) -> None:
     """Compare the rows in the database with the claims of the workers."""
-    stored: Row = warehouse.rows("stored_analysis", result_key=analysis.result_key, **first)[0]
+    (stored,) = warehouse.rows(
+        "stored_analysis",
+        result_key=analysis.result_key,
+        taxonomy_digest=model["taxonomy_digest"],
+        first_cell=first["first_cell"],
+        first_field=first["first_field"],
+    )
+    attributes = _stored_attributes(warehouse, analysis, first) if analysis.attributes else 0
     faults = (
         (stored["cells"] != analysis.cells, f"{analysis.cells} cells reported, {stored['cells']} arrived"),
         (stored["cell_ids"] != stored["cells"], "a cell's number is there twice"),
         (stored["homeless"] > 0, f"{stored['homeless']} cells lie in no field of the slide"),
         (stored["field_faults"] > 0, f"{stored['field_faults']} fields reported another number of cells"),
         (stored["class_cells"] != stored["cells"], "a cell's class is not in the taxonomy"),
-        (stored["attributes"] != stored["cells"] * len(analysis.attributes), "an attribute is not told of every cell"),
+        (attributes != stored["cells"] * len(analysis.attributes), "an attribute is not told of every cell"),
         (stored["counted_cells"] != counted, f"{counted} cells counted, {stored['counted_cells']} stored"),
     )
     for fault, detail in faults:
         if fault:
             raise SlideRefused(Reason.INCONSISTENT, detail)
+
+
+def _stored_attributes(warehouse: Warehouse, analysis: AnalysisRecord, first: Row) -> int:
+    (stored,) = warehouse.rows(
+        "stored_attribute_rows",
+        result_key=analysis.result_key,
+        model_digest=analysis.model_digest,
+        first_cell=first["first_cell"],
+        first_attribute=first["first_attribute"],
+    )
+    told: int = stored["attributes"]
+    return told
 
 
 def _check_differential(diagnosis: DiagnosisRecord) -> None:

@@ -8,13 +8,14 @@ through memory as Arrow batches, so the warehouse never needs to open another fi
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from marrow_models.errors import CannotWrite, WarehouseError
-from warehouse.connection import CLOSED_TO_THE_WORLD, LOG_SIZE
+from warehouse.connection import CLOSED_TO_THE_WORLD
 from warehouse.files import copy as copy_file
 from warehouse.files import linked, nobody_has_open, remove, replacing
 from warehouse.migrate import check_published, mark_published
@@ -25,11 +26,16 @@ from warehouse.published_rows import PUBLIC as PUBLIC
 from warehouse.published_rows import New, NotTheSame, basis_of, bring_forward, fill, shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
     from warehouse.connection import Database, Warehouse
+
+
+LEAST_LOG = "1MB"
+"""A change that is larger is not written to the log of the file first: until it is swapped in, nobody needs that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,8 @@ def _bring_forward(warehouse: Warehouse, basis: str, bases: list[tuple[Path, boo
         try:
             with _open(staged) as copy, warehouse.transaction(), warehouse.exclusive() as source:
                 check_published(copy)
-                return bring_forward(source, copy, basis)
+                with _at_once(copy):
+                    return bring_forward(source, copy, basis)
         except CannotWrite:
             raise
         except (NotTheSame, WarehouseError, duckdb.Error):  # damaged, of another Marrow; a full disk is met again
@@ -119,13 +126,27 @@ def _bring_forward(warehouse: Warehouse, basis: str, bases: list[tuple[Path, boo
 def _anew(warehouse: Warehouse, basis: str, staged: Path) -> New:
     with _open(staged) as copy, warehouse.transaction(), warehouse.exclusive() as source:
         shape(copy, basis)
-        new = fill(source, copy)
+        with _at_once(copy):
+            new = fill(source, copy)
         mark_published(copy)
     return new
 
 
 def _open(path: Path) -> DuckDBPyConnection:
-    return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD | {"checkpoint_threshold": LOG_SIZE})
+    return duckdb.connect(str(path), config=CLOSED_TO_THE_WORLD | {"checkpoint_threshold": LEAST_LOG})
+
+
+@contextmanager
+def _at_once(copy: DuckDBPyConnection) -> Iterator[None]:
+    """All changes of the block as one: they go where they belong in the file, and not into its log before."""
+    copy.begin()
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):  # after a fatal error there is nothing left to take back
+            copy.rollback()
+        raise
+    copy.commit()
 
 
 def _check(database: Database, expected: dict[str, int]) -> None:

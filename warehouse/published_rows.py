@@ -126,10 +126,12 @@ def _add(source: DuckDBPyConnection, copy: DuckDBPyConnection, first: dict[str, 
     if not anew:
         _put_right(copy, first["fact_cell"])
     new = None if anew else frozenset(key for (key,) in copy.execute(statement("new_results")).fetchall())
+    copy.execute(statement("keep_join_sides"))
     for table, insert in CELLS.items():
         copy.register("staging", _rows_from(source, table, first[table]).to_arrow_reader(BATCH_ROWS))
         copy.execute(statement(insert))
         copy.unregister("staging")
+    copy.execute(statement("choose_join_sides"))
     ((short,),) = copy.execute(statement("published_short"), {"first_cell": first["fact_cell"]}).fetchall()
     if short and not anew:  # in a new file the number of rows says so as well
         raise NotTheSame("cells")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd  # noqa: F401 - PyArrow imports it at its first array; the flow's process has it for the gates
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +16,7 @@ from warehouse.dimensions import store_model
 from warehouse.load import load_slide
 from warehouse.records import CellClassRecord, ModelRecord
 from warehouse.runs import start_run
-from warehouse.staging import cells_table
+from warehouse.staging import ROW_GROUP, cells_table
 
 LABELS = tuple(f"class{k}" for k in range(34))
 FIELDS = 8
@@ -41,20 +42,23 @@ def write_cells(path: Path, count: int) -> None:
     pq.write_table(cells_table(cells).append_column("result_key", key), path)
 
 
+COLUMNS = ("x_um", "y_um", "width_um", "height_um", "detection_score", "field_id", "near_missing")
+
+
 def read_cells(path: Path) -> CellTable:
-    """The cells of such a file, without a Python object for any of them."""
-    table = pq.read_table(path, use_threads=False).combine_chunks()
-    column = {
-        name: table.column(name).chunk(0) for name in table.column_names if name not in ("cell_class", "result_key")
-    }
-    return CellTable(
-        **{
-            name: column[name].to_numpy(zero_copy_only=False)
-            for name in ("x_um", "y_um", "width_um", "height_um", "detection_score", "field_id", "near_missing")
-        },
-        probabilities=column["probabilities"].values.to_numpy().reshape(-1, len(LABELS)),
-        labels=LABELS,
-    )
+    """The cells of such a file, without a Python object for any of them; what Marrow computes itself is not read."""
+    with pq.ParquetFile(path) as file:
+        rows = file.metadata.num_rows
+        column = {name: np.empty(rows, file.schema_arrow.field(name).type.to_pandas_dtype()) for name in COLUMNS}
+        probabilities = np.empty((rows, len(LABELS)), np.float32)
+        first = 0
+        for batch in file.iter_batches(ROW_GROUP, columns=[*COLUMNS, "probabilities"], use_threads=False):
+            here = slice(first, first + len(batch))
+            for name, values in column.items():
+                values[here] = batch.column(name).to_numpy(zero_copy_only=False)
+            probabilities[here] = batch.column("probabilities").flatten().to_numpy().reshape(-1, len(LABELS))
+            first = here.stop
+    return CellTable(**column, probabilities=probabilities, labels=LABELS)
 
 
 def model() -> ModelRecord:

@@ -85,7 +85,7 @@ class Roles:
     def _role(self, process: psutil.Process) -> str:
         if process.pid == self._flow.pid:
             return "flow"
-        return "server" if "uvicorn" in process.cmdline() else "workers"
+        return "server" if "flows.prefect_child" in process.cmdline() else "workers"
 
     def stop(self) -> dict[str, float]:
         """The sums so far."""
@@ -109,7 +109,7 @@ class Inline:
 def plain(inbox: str, home: str) -> dict[str, float]:
     """The same stages of the same slides in one process without Prefect and Dask: CPU seconds by stage, and cells."""
     spent: dict[str, float] = {}
-    with _night(Path(inbox), Home(Path(home)).create()) as night:
+    with a_night(NightPlan(home=Path(home), inbox=Path(inbox), settle_s=0)) as night:
         bundle = night.bundle
         for number, file in enumerate(sorted(Path(inbox).glob("*.svs"))):
             slide_id = f"s{number:024x}"
@@ -148,8 +148,9 @@ def _clock(spent: dict[str, float], stage: str) -> Iterator[None]:
 
 
 @contextmanager
-def _night(inbox: Path, home: Home) -> Iterator[Night]:
+def a_night(plan: NightPlan) -> Iterator[Night]:
     """A night as the stages see it, whose workers are this process."""
+    home = Home(plan.home).create()
     bundle = load_bundle("phantom")
     with open_warehouse(home.warehouse) as warehouse:
         start_run(warehouse, run_record("plain"))
@@ -158,7 +159,7 @@ def _night(inbox: Path, home: Home) -> Iterator[Night]:
         yield Night(
             run_id="plain",
             trigger="manual",
-            plan=NightPlan(home=home.root, inbox=inbox, settle_s=0),
+            plan=plan,
             home=home,
             warehouse=warehouse,
             pseudonyms=load_pseudonyms(home.default_key_file),

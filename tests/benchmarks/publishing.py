@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd  # noqa: F401 - PyArrow imports it at its first array; the flow's process has it for the gates
 
 from tests.benchmarks.generated_warehouse import SLIDES_A_NIGHT, Size, generate
 from warehouse.connection import open_warehouse

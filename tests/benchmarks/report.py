@@ -35,9 +35,9 @@ def worse_than_committed(figures: Sequence[Figure], committed: Path) -> list[str
     before = {figure["name"]: figure for figure in json.loads(committed.read_text(encoding="utf-8"))["figures"]}
     worse = []
     for figure in figures:
-        if figure.name not in before:
+        old = before.get(figure.name)
+        if old is None or not old["ratio"]:  # nothing is a multiple of nought
             continue
-        old = before[figure.name]
         noise = max(LEAST_NOISE, figure.spread + old["spread"])
         change = figure.ratio / old["ratio"] - 1
         if (change if figure.lower_is_better else -change) > noise:

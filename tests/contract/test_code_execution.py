@@ -90,7 +90,7 @@ def orchestrated():
 
 def test_no_flow_and_no_task_stores_its_result():
     found = orchestrated()
-    assert {"nightly", "ingest", "analyse", "publish", "reconcile", "take through", "detect and classify"} <= set(found)
+    assert {"nightly", "ingest", "analyse", "publish", "reconcile", "take through", "validate night"} <= set(found)
     assert {name for name, one in found.items() if one.persist_result is not False} == set()
     assert {name for name, one in found.items() if one.result_storage is not None} == set()
 

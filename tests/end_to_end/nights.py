@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,18 @@ def cells_of(home: Path) -> list[tuple]:
             "SELECT x_um, y_um, width_um, height_um, cell_class, confidence, detection_score, probabilities "
             "FROM cells ORDER BY ALL"
         ).fetchall()
+
+
+def told_to_prefect(prefect_home: Path, slide_id: str) -> tuple[str, str, list[tuple[int, str]]]:
+    """What Prefect's own database has of a slide: name and message of its run's state, and its log with levels."""
+    (file,) = Path(prefect_home).glob("*.db")
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        ((run, state, message),) = database.execute(
+            "SELECT run.id, state.name, state.message FROM task_run AS run JOIN task_run_state AS state "
+            "ON state.id = run.state_id WHERE run.name = ?",
+            [f"slide {slide_id}"],
+        ).fetchall()
+        log = database.execute("SELECT level, message FROM log WHERE task_run_id = ? ORDER BY timestamp", [run])
+        lines = log.fetchall()
+    database.close()
+    return state, message, lines

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -10,7 +11,17 @@ import time
 import duckdb
 import pytest
 
-from tests.end_to_end.nights import MARROW, cells_of, environment, marrow, published, rows, run_night, small_phantom
+from tests.end_to_end.nights import (
+    MARROW,
+    cells_of,
+    environment,
+    marrow,
+    published,
+    rows,
+    run_night,
+    small_phantom,
+    told_to_prefect,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +40,18 @@ def test_every_slide_ends_and_the_result_is_published(night):
 
     assert (result["state"], result["discovered"], result["done"]) == ("done", 2, 2)
     assert result["published"] == str(home / "published" / "marrow.duckdb")
+
+
+def test_an_operator_finds_each_slide_with_its_stages_in_prefect(night):
+    home, _, result = night
+
+    for row in result["table"]:
+        state, message, log = told_to_prefect(home / "prefect", row["slide_id"])
+        assert (state, message) == ("Completed", "done")
+        stages = [re.fullmatch(r"(.+): \d+\.\d s", line) for _, line in log]
+        assert [match[1] for match in stages if match] == [
+            "ingest", "survey", "detect and classify", "validate", "load",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -1,5 +1,7 @@
 """A night with many poisoned files at once: each ends with its reason, and the good slides as if they were alone."""
 
+import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import pytest
 import tifffile
 
 from marrow_models.slides.identity import digest_of, slide_id_of
-from tests.end_to_end.nights import cells_of, published, run_night
+from tests.end_to_end import nights
+from tests.end_to_end.nights import cells_of, published, run_night, told_to_prefect
 from tests.faults.poison import tiff
 from tests.faults.test_damaged_tiles import forged
 from tests.faults.test_slide_files import bomb
@@ -73,6 +76,19 @@ def test_each_poisoned_file_has_its_reason_and_every_other_is_done(poisoned):
     refused = sorted(row["reason"] for row in result["table"] if row["state"] == "quarantined")
     assert refused == sorted(reason for _, reason in POISON.values())
     assert (result["done"], result["deferred"], result["discovered"]) == (4, 0, 4 + len(POISON))
+
+
+@pytest.mark.parametrize("name", ["no-scale.svs", "tiles.svs"])
+def test_an_operator_sees_in_prefect_at_which_stage_and_why_a_slide_was_refused(poisoned, name):
+    inbox, _, _ = poisoned
+    reason = POISON[name][1]
+
+    state, message, log = told_to_prefect(nights.SERVER["PREFECT_HOME"], id_of(inbox / name))
+
+    assert (state, message) == ("Quarantined", reason)
+    ((level, line),) = [(level, line) for level, line in log if line.startswith("ingest")]
+    assert level == logging.ERROR
+    assert re.fullmatch(rf"ingest: {reason} after \d+\.\d s", line)
 
 
 def test_a_blank_slide_is_done_with_no_cells_and_no_ratio(poisoned):

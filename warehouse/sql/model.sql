@@ -1,6 +1,5 @@
-SELECT
-    m.labels,
-    (SELECT list(k.label) FROM dim_cell_class AS k WHERE k.taxonomy_digest = m.taxonomy_digest AND k.in_differential)
-        AS counting
+SELECT m.labels, m.taxonomy_digest, list(k.label) FILTER (k.in_differential) AS counting
 FROM dim_model AS m
+LEFT JOIN dim_cell_class AS k USING (taxonomy_digest)
 WHERE m.digest = $digest
+GROUP BY ALL

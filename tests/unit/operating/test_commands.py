@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -121,6 +122,24 @@ def test_what_cannot_be_meant_is_wrong_usage(home: Home, marrow: Marrow, words: 
     code, out, err = marrow(*words)
     assert (code, out) == (2, "")
     assert said in err
+
+
+@pytest.mark.parametrize("group", [(), ("quarantine",), ("models",), ("train",)])
+def test_help_tells_each_command_in_a_line_and_loads_no_rich_help(group: tuple[str, ...]) -> None:
+    code = (
+        "import sys, flows.cli\n"
+        f"sys.argv = ['marrow', *{group!r}, '--help']\n"
+        "ends = flows.cli._run()\n"
+        "sys.exit(ends or ('rich.markdown' in sys.modules))"
+    )
+    narrow = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run([sys.executable, "-c", code], env=narrow, cwd=PROJECT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    commands = done.stdout.partition("Commands:")[2].strip().splitlines()
+    assert len(commands) > 1
+    assert [line for line in commands if not re.fullmatch(r"\s*[a-z]+ +\S.*\.", line)] == []
+    assert "..." not in "".join(commands)
 
 
 def test_without_a_warehouse_every_command_says_so(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -168,6 +168,39 @@ def test_what_does_not_add_up_is_refused_and_leaves_no_row(warehouse: Warehouse,
     assert faults(warehouse) == ()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_database_counts_of_an_analysis_what_its_rows_say(warehouse: Warehouse, seed: int) -> None:
+    earlier = cell_table(seed=seed)
+    load_slide(warehouse, slide_record(), analysis_record(earlier, "earlier"), earlier)
+    first = warehouse.rows("first_new_rows")[0]
+    rng = np.random.default_rng(seed)
+    count = 40 * min(seed, 1)  # the first has no cells
+    # Numbers that are there twice, fields that are not there, classes that no taxonomy has.
+    rows = [
+        (int(rng.integers(30)), int(rng.integers(4)), str(rng.choice([*LABELS, "unheard of"]))) for _ in range(count)
+    ]
+    found = {0: 3, 1: sum(field == 1 for _, field, _ in rows), 9: 0}
+    with warehouse.exclusive() as connection:
+        for row in rows:
+            connection.execute("INSERT INTO fact_cell SELECT 'k', ?, ?, 1, 1, 1, 1, ?, 1, 1, [1], false", row)
+        for field in found.items():
+            connection.execute("INSERT INTO fact_field SELECT 'k', ?, 0, 0, 1, 1, 0, 0, 1, 1, 1, ?, 1", field)
+
+    names = {name: first[name] for name in ("first_cell", "first_field")}
+    (counted,) = warehouse.rows("stored_analysis", result_key="k", taxonomy_digest="t1", **names)
+
+    fields = [field for _, field, _ in rows]
+    classes = [label for *_, label in rows]
+    assert counted == {
+        "cells": len(rows),
+        "cell_ids": len({number for number, *_ in rows}),
+        "homeless": sum(field not in found for field in fields),
+        "field_faults": sum(fields.count(field) != claimed for field, claimed in found.items()),
+        "class_cells": sum(label in LABELS for label in classes),
+        "counted_cells": sum(label in LABELS and label != "smudge" for label in classes),
+    }
+
+
 def test_a_refused_newer_result_leaves_the_older_one_current(warehouse: Warehouse) -> None:
     cells = cell_table()
     load_slide(warehouse, slide_record(), analysis_record(cells, "old"), cells)
