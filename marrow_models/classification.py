@@ -24,6 +24,9 @@ PROBABILITY_DECIMALS = 6
 CACHED_PX = 1 << 17
 """Pixels of crops that a CPU classifies at a time: what lies between the layers then stays in its cache."""
 
+READ_PX = 1 << 20
+"""Pixels of crops that are read for a CPU at a time, and four times as many around them at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -51,11 +54,12 @@ class Classifier:
         BundleError when the network's outputs are not those that the settings name; SlideRefused(MODEL_OUTPUT) when
         they are no numbers.
         """
+        step = min(batch_size, max(1, READ_PX // self.settings.crop_px**2)) if self.device == "cpu" else batch_size
 
         def crops(start: int) -> NDArray[np.uint8]:
-            return self._crops(source, x_um[start : start + batch_size], y_um[start : start + batch_size])
+            return self._crops(source, x_um[start : start + step], y_um[start : start + step])
 
-        parts = [self.tell(read) for _, read in made_ahead(crops, range(0, len(x_um), batch_size))]
+        parts = [self.tell(read) for _, read in made_ahead(crops, range(0, len(x_um), step))]
         settings = self.settings
         return Told(
             _joined(parts, CLASS_HEAD, len(settings.labels)),

@@ -37,7 +37,7 @@ LARGEST_OFFSET_PX = 8
 SMALLEST_UM = 1.0
 """No box is smaller: nothing that has a nucleus is."""
 SCORE_DECIMALS = 4
-LARGEST_LAYER_BYTES = 24 << 20
+LARGEST_LAYER_BYTES = 16 << 20
 """Of the first layer's outputs for a tile, in float32. All that is made of a tile is several times as much."""
 
 
