@@ -117,7 +117,7 @@ def test_a_restart_inside_a_slide_repeats_only_the_fields_in_flight(supervisor: 
     assert list((tmp_path / "home" / "work").iterdir()) == []
     with open_warehouse(tmp_path / "home" / "warehouse" / "marrow.duckdb") as warehouse:
         told = [event.detail for event in history(warehouse, undisturbed_rows[0][0]) if event.state is State.ANALYSED]
-    assert told == ["memory: batch size 8, tiles of 128 px, a worker died"]
+    assert told == ["memory: batch size 8, tiles of 260 px, a worker died"]
 
 
 @pytest.mark.nights
