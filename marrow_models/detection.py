@@ -93,7 +93,10 @@ class Detections:
 
 
 class Detector:
-    """A folded :class:`HeatmapNet` with its settings. Exact on CPU in float32; on CUDA equal within rounding."""
+    """A folded :class:`HeatmapNet` with its settings.
+
+    Exact on CPU in float32; on CUDA as far as its library adds products as they are (`tests/gpu`).
+    """
 
     def __init__(self, network: HeatmapNet, settings: DetectorSettings, device: str = "cpu") -> None:
         self.settings = settings

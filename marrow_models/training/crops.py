@@ -161,10 +161,11 @@ def _pixels(chosen: Sequence[tuple[Picture, MarkedCell]], shape: CropShape, fold
         last: Picture | None = None
         for index, (picture, cell) in enumerate(chosen):
             if slide is None or picture is not last:
-                (slide, around_px), last = _with_surroundings(picture, size * shape.um_per_px / 2), picture
+                (stored, around_px), last = _with_surroundings(picture, size * shape.um_per_px / 2), picture
+                slide = as_scanned(stored, shape.scanner_um_per_px)
             fine = um_per_px_of(picture)
             x, y = ((place + around_px) * fine / shape.um_per_px for place in centre_of(picture, cell))
-            out[index] = as_scanned(slide, shape.scanner_um_per_px).scaled_region(
+            out[index] = slide.scaled_region(
                 shape.um_per_px, Rect(round(x) - size // 2, round(y) - size // 2, size, size)
             )
 
