@@ -95,7 +95,7 @@ def round_activations(network: nn.Module, *, on: bool) -> None:
 def folded_structure(network: Network) -> Network:
     """A copy of ``network`` as :func:`fold` leaves it: no normalisation, a bias everywhere, steps as unit."""
     structure = copy.deepcopy(network).eval()
-    for parent_name, convolution, norm in _convolutions_with_norm(structure):
+    for parent_name, convolution, norm in convolutions_with_norm(structure):
         fused = _fused(convolution, norm)
         _replace(structure, parent_name[0], fused)
         _replace(structure, parent_name[1], nn.Identity())
@@ -174,7 +174,7 @@ def lowest_bit(values: Tensor) -> Tensor:
     return torch.where(values == 0, torch.inf, torch.ldexp(lowest, exponent - 53))
 
 
-def _convolutions_with_norm(network: nn.Module) -> list[tuple[tuple[str, str], nn.Conv2d, nn.BatchNorm2d]]:
+def convolutions_with_norm(network: nn.Module) -> list[tuple[tuple[str, str], nn.Conv2d, nn.BatchNorm2d]]:
     """Each batch normalisation with the convolution registered just before it (so MONAI's blocks are built)."""
     leaves = [(name, module) for name, module in network.named_modules() if not list(module.children())]
     pairs = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,16 @@ from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.pretrained import Pretrained, start_from
 from marrow_models.networks.residual import ResNet50Crops
-from marrow_models.training.augment import Variety, varied_colours, varied_places
-from marrow_models.training.crops import MISSING, CropSet
+from marrow_models.training.augment import Variety, seen_coarser, varied_colours, varied_places
+from marrow_models.training.crops import MISSING, CropSet, centre_crops
+from marrow_models.training.go_on import classifier_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 
 ClassifierNetwork = CropNet | LiteCrops | ResNet50Crops
 SHIFT_UM = 0.8
 """Standard deviation by which a detector's centre is off, in each direction."""
+LOOKED_AT, LOOKED_AT_ONCE = 256, 32
+"""Crops that tell what the layers of a network give which a training goes on from."""
 DRAWN = Variety(shift_um=SHIFT_UM, turns=True, log_scale=0.03)
 """For synthetic cells."""
 
@@ -47,6 +50,8 @@ class ClassifierTraining:
     """Of the mean loss over the attributes, next to that of the class."""
     start: Pretrained | None = None
     """Published weights that a LiteCrops or a ResNet50Crops starts from."""
+    continue_from: str | None = None
+    """Name or folder of a bundle from whose classifier the training goes on."""
     mixing: float = 0.0
     """Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0: none."""
 
@@ -78,6 +83,9 @@ def train_classifier(
     network = NETWORKS[training.network](heads_of(crops), training)
     if training.start is not None and not isinstance(network, CropNet):
         start_from(network, training.start)
+    if training.continue_from is not None:
+        outputs = {CLASS_HEAD: crops.labels} | dict(crops.attribute_values)
+        classifier_from(training.continue_from, network, _looks(crops, seed), outputs)
     chances = _chances(crops.classes, training.class_balance)
     batch = share_of_batch(training.effort.batch)
     device = torch.device(training.effort.device)
@@ -88,6 +96,7 @@ def train_classifier(
         chosen = np.sort(rng.choice(len(crops), batch, p=chances))
         images = pixels(chosen).permute(0, 3, 1, 2).float()
         images = varied_places(images, crops.shape.crop_px, crops.shape.um_per_px, training.variety, rng)
+        images = seen_coarser(images, crops.shape.um_per_px, training.variety, rng)
         images = varied_colours(images, training.variety, rng)
         targets = {name: target.to(device) for name, target in _targets(crops, chosen, training).items()}
         images, targets = _mixed(images, targets, training.mixing, rng)
@@ -97,6 +106,14 @@ def train_classifier(
     looked = None if validate is None else (lambda: validate(network))
     run.optimise(network, loss, training.effort, seed=seed, progress=progress, validate=looked)
     return network
+
+
+def _looks(crops: CropSet, seed: int) -> Iterator[Tensor]:
+    """Some of the crops as a network gets them, for measuring what its layers give."""
+    chosen = np.random.default_rng(seed).permutation(len(crops))[:LOOKED_AT]
+    for part in np.array_split(np.sort(chosen), -(-len(chosen) // LOOKED_AT_ONCE)):
+        images = torch.from_numpy(centre_crops(crops.take(part)))
+        yield images.permute(0, 3, 1, 2).float() / STEPS_PER_UNIT
 
 
 def _on_device(images: NDArray[np.uint8], device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:

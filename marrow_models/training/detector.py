@@ -7,7 +7,7 @@ generalised-IoU loss (Rezatofighi et al. 2019, arXiv:1902.09630): at the centre 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -21,6 +21,7 @@ from marrow_models.detection import BOX_UNIT_PX
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.training.augment import Variety, varied_colours
+from marrow_models.training.go_on import detector_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 from marrow_models.training.pictures import MarkedPictures, rescaled
 
@@ -29,6 +30,8 @@ LEAST_SEEN = 0.25
 """A cell of which a window shows less is neither to be found nor to be held against the network."""
 DRAWN = Variety(turns=True)
 """For synthetic fields."""
+LOOKS = 8
+"""Batches that tell what the layers of a network give which a training goes on from."""
 _PRIOR_POSITIVES = 1.0
 _NEAR_CENTRE = 0.3
 """Of the bump around a centre: from here on an output cell learns the box."""
@@ -48,6 +51,8 @@ class DetectorTraining:
     blocks: tuple[int, ...] = (2, 2)
     l1_weight: float = 1.0
     iou_weight: float = 0.0
+    continue_from: str | None = None
+    """Name or folder of a bundle from whose detector the training goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +121,36 @@ def train_detector(
     """Train on ``pictures``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
     network = HeatmapNet(kinds, training.planes, training.blocks)
+    views = Views(pictures, training, kinds, share_of_batch(training.effort.batch))
+    if training.continue_from is not None:
+        detector_from(training.continue_from, network, _looks(views, seed))
     device = torch.device(training.effort.device)
     layout = layout_of(network, device)
 
     def loss(shared: nn.Module, examples: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
-        views = {name: part.to(device) for name, part in examples.items()}
-        images = views.pop("images").permute(0, 3, 1, 2).float()
+        parts = {name: part.to(device) for name, part in examples.items()}
+        images = parts.pop("images").permute(0, 3, 1, 2).float()
         images = varied_colours(images, training.variety, rng).contiguous(memory_format=layout)
         logits, predicted = shared(images / STEPS_PER_UNIT)
-        return _loss(logits.float(), predicted.float(), views, training)
+        return _loss(logits.float(), predicted.float(), parts, training)
 
     run.optimise(
         network,
         loss,
         training.effort,
         seed=seed,
-        draw=Views(pictures, training, kinds, share_of_batch(training.effort.batch)),
+        draw=views,
         progress=progress,
         validate=None if validate is None else (lambda: validate(network)),
     )
     return network
+
+
+def _looks(views: Views, seed: int) -> Iterator[Tensor]:
+    """Some views as a network gets them, for measuring what its layers give."""
+    for number in range(LOOKS):
+        images = views(np.random.default_rng([seed, number]))["images"]
+        yield images.permute(0, 3, 1, 2).float() / STEPS_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True)
