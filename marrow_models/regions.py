@@ -48,6 +48,8 @@ def _joined(regions: list[Region], cut: Cut) -> list[Region]:
     saved: dict[tuple[int, int], int] = {}
 
     def consider(a: int, b: int) -> None:
+        if _apart_px(left[a].rect_px, left[b].rect_px) > 2 * cut.halo_px:
+            return  # what both have to see anyway does not meet: nothing to be saved
         joint = _seen_px(_around(left[a].rect_px, left[b].rect_px), cut)
         if joint <= seen[a] + seen[b]:
             saved[a, b] = seen[a] + seen[b] - joint
@@ -75,6 +77,11 @@ def _filled(region: Region) -> bool:
 
 def _seen_px(rect: Rect, cut: Cut) -> int:
     return cut.seen_px(rect.width, rect.height)
+
+
+def _apart_px(a: Rect, b: Rect) -> int:
+    """The larger of the gaps between two rectangles across and down; below 0 where they overlap in both."""
+    return max(a.x - b.right, b.x - a.right, a.y - b.bottom, b.y - a.bottom)
 
 
 def _union(regions: Sequence[Region]) -> Region:

@@ -18,7 +18,7 @@ from marrow_models.bundle import load_exactly
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.pyramid.ingest import StoreReceipt
 from marrow_models.records import CellTable, Field
-from marrow_models.survey import Survey, choose_fields, neighbours
+from marrow_models.survey import Survey, choose_fields, pieces_of_work
 from marrow_models.taxonomy import Taxonomy, load_taxonomy
 from marrow_models.tiling import LEAST_TILE_PX
 from tasks.night import Night
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from marrow_models.analysis import Analysed
 
-GROUP_UM = 512.0
-"""Fields within a square of this side are one piece of work: read together, they need no halo between them."""
 FIELDS_AHEAD = 2
 """Futures in flight per worker thread: enough that none waits, few enough that memory stays flat."""
 
@@ -67,7 +65,7 @@ def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey
         if target and missing <= 0:
             break
         chosen = list(choose_fields(survey, missing, among=left)) if target else left
-        groups = neighbours(chosen, round(GROUP_UM / store.um_per_px))
+        groups = pieces_of_work(chosen, store.um_per_px)
         analysed = len(done)
         for group, table in work.cells_of(groups):
             tables.append(table)

@@ -15,10 +15,9 @@ from marrow_models.bundle import Bundle
 from marrow_models.pyramid.manifest import read_manifest
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import CellTable, Field
-from marrow_models.survey import choose_fields, neighbours, survey
+from marrow_models.survey import choose_fields, pieces_of_work, survey
 from marrow_models.taxonomy import load_taxonomy
 
-GROUP_UM = 512.0
 BATCH = 64
 TILE_PX = 1040
 
@@ -48,7 +47,7 @@ def recount(store: Path, bundle: Bundle, target_cells: int, *, progress: Callabl
         if target_cells and missing <= 0:
             break
         chosen = list(choose_fields(found, missing, among=left)) if target_cells else left
-        for group in neighbours(chosen, round(GROUP_UM / um_per_px)):
+        for group in pieces_of_work(chosen, um_per_px):
             tables.append(analyse_fields(store, group, bundle, batch_size=BATCH, tile_px=TILE_PX))
             progress(sum(map(len, tables)))
         done += chosen

@@ -38,6 +38,8 @@ TOP = 255
 """The largest activation, in steps."""
 STEPS_PER_UNIT = 32
 """Steps of an activation in 1.0 while training; activations reach from 0 to 255 / 32, about 8 standard deviations."""
+LARGEST_DIGIT = 127
+"""Of a weight that one digit holds, in units of its channel."""
 EXACT_LIMIT = 2**24
 """Float32 holds every whole number up to this one."""
 
@@ -114,11 +116,12 @@ def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return convolution
 
 
-def fold(network: Network) -> Network:
+def fold(network: Network, weight_digits: int = 2) -> Network:
     """A copy of a trained ``network`` for inference, with exact sums.
 
     Its activations are whole steps and its inputs 8-bit pixel values as they are; outputs that were
-    ``y`` in training are now about ``STEPS_PER_UNIT * y``.
+    ``y`` in training are now about ``STEPS_PER_UNIT * y``. With one digit for each weight, convolutions are up to twice
+    as fast (:mod:`marrow_models.networks.digits`), and weights are rounded to eight bits of their channel's unit.
     """
     exact = folded_structure(network)
     for module in exact.modules():
@@ -126,6 +129,8 @@ def fold(network: Network) -> Network:
             if module.bias is None:
                 raise ValueError("a convolution without normalisation needs a bias")
             weight, bias = _rounded(module.weight.double(), module.bias.double() * STEPS_PER_UNIT)
+            if weight_digits == 1 and isinstance(module, nn.Conv2d):
+                weight = _in_one_digit(weight)
             module.weight.copy_(weight)
             module.bias.copy_(bias)
     check_exact(exact)
@@ -164,6 +169,14 @@ def _rounded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     unit = torch.exp2(torch.ceil(torch.log2(largest / (EXACT_LIMIT - slack))))
     shape = (-1,) + (1,) * (weight.dim() - 1)
     return (weight / unit.view(shape)).round() * unit.view(shape), (bias / unit).round() * unit
+
+
+def _in_one_digit(weight: Tensor) -> Tensor:
+    """Weights as multiples, 127 at most, of the finest power of two of each channel that allows it."""
+    flat = weight.flatten(1)
+    unit = torch.exp2(torch.ceil(torch.log2(flat.abs().amax(dim=1) / LARGEST_DIGIT)))
+    unit = torch.maximum(unit, lowest_bit(flat).amin(dim=1)).view((-1,) + (1,) * (weight.dim() - 1))
+    return torch.where(weight == 0, weight, (weight / unit).round() * unit)
 
 
 def lowest_bit(values: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ def assemble_bundle(
 ) -> Bundle:
     """Write a bundle to ``folder`` and return it as loaded again.
 
-    ``networks`` has for ``detector`` and ``classifier`` the trained network, or its weights as another bundle holds
-    them, and its definition (``_target_`` and arguments); ``documents`` is a folder whose files are put beside the
+    ``networks`` has for ``detector`` and ``classifier`` the trained network, or its weights as a bundle holds them,
+    and its definition (``_target_`` and arguments); ``documents`` is a folder whose files are put beside the
     card; ``diagnosis`` is the folder of a diagnosis model, ``figures`` what the networks are worth as JSON
     values. What was in ``folder`` before is replaced.
     """
@@ -53,7 +53,8 @@ def assemble_bundle(
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
     for role, path in (("detector", DETECTOR), ("classifier", CLASSIFIER)):
-        (folder / path).write_bytes(_weights(networks[role][0]))
+        made = networks[role][0]
+        (folder / path).write_bytes(made if isinstance(made, bytes) else weights_of(made))
     definitions = {role: definition for role, (_, definition) in networks.items()}
     _write_json(folder / INFERENCE, definitions)
     for file in sorted(diagnosis.iterdir()):
@@ -92,11 +93,10 @@ def assemble_bundle(
     return load_bundle(folder.resolve())
 
 
-def _weights(network: nn.Module | bytes) -> bytes:
-    """Safetensors of a network, folded; those of another bundle as they are."""
-    if isinstance(network, bytes):
-        return network
-    return save_tensors({key: value.contiguous() for key, value in fold(network).state_dict().items()})
+def weights_of(network: nn.Module, weight_digits: int = 2) -> bytes:
+    """Safetensors of a trained network, folded."""
+    folded = fold(network, weight_digits)
+    return save_tensors({key: value.contiguous() for key, value in folded.state_dict().items()})
 
 
 def _data_format(classifier: ClassifierSettings) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class ClassifierTraining:
     """Of the mean loss over the attributes, next to that of the class."""
     start: Pretrained | None = None
     """Published weights that a LiteCrops or a ResNet50Crops starts from."""
+    weight_digits: int = 2
+    """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
     continue_from: str | None = None
     """Name or folder of a bundle from whose classifier the training goes on."""
     mixing: float = 0.0

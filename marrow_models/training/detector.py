@@ -51,6 +51,8 @@ class DetectorTraining:
     blocks: tuple[int, ...] = (2, 2)
     l1_weight: float = 1.0
     iou_weight: float = 0.0
+    weight_digits: int = 2
+    """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
     continue_from: str | None = None
     """Name or folder of a bundle from whose detector the training goes on."""
 

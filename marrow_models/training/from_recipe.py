@@ -152,7 +152,8 @@ class Workshop:
         recipe, held_back = self.detector_recipe, self.marked("val")
 
         def validate(network: HeatmapNet) -> float:
-            detector = Detector(fold(network), self._detector_settings(UNTUNED_SCORE), recipe.training.effort.device)
+            folded = fold(network, recipe.training.weight_digits)
+            detector = Detector(folded, self._detector_settings(UNTUNED_SCORE), recipe.training.effort.device)
             return judge_detector(detector, held_back, recipe.kinds, resamples=0).ap50_95.value
 
         return train_detector(
@@ -170,7 +171,8 @@ class Workshop:
         recipe, held_back = self.classifier_recipe, self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
-            classifier = Classifier(fold(network), self._classifier_settings(1.0), recipe.training.effort.device)
+            folded = fold(network, recipe.training.weight_digits)
+            classifier = Classifier(folded, self._classifier_settings(1.0), recipe.training.effort.device)
             heads = told(classifier, held_back)
             return judge_classes(heads[CLASS_HEAD], held_back, resamples=0).macro_f1.value
 
@@ -197,14 +199,16 @@ class Workshop:
     def tuned_detector(self, network: HeatmapNet) -> Detector:
         """The folded detector with the score from which recall and precision of the counted cells balance best."""
         recipe = self.detector_recipe
-        detector = Detector(fast_where_equal(fold(network)), self._detector_settings(UNTUNED_SCORE))
+        folded = fold(network, recipe.training.weight_digits)
+        detector = Detector(fast_where_equal(folded), self._detector_settings(UNTUNED_SCORE))
         figures = judge_detector(detector, self.marked("val"), recipe.kinds, resamples=0)
         return Detector(detector.network, self._detector_settings(round(_counted(figures), 3)))
 
     def tuned_classifier(self, network: ClassifierNetwork) -> Classifier:
         """The folded classifier with the temperature that makes its confidences fit frequencies."""
         held_back = self.crops("val")
-        classifier = Classifier(fast_where_equal(fold(network)), self._classifier_settings(1.0))
+        folded = fold(network, self.classifier_recipe.training.weight_digits)
+        classifier = Classifier(fast_where_equal(folded), self._classifier_settings(1.0))
         temperature = fitted_temperature(told(classifier, held_back)[CLASS_HEAD], held_back.classes)
         return Classifier(classifier.network, self._classifier_settings(temperature))
 

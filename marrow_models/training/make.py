@@ -24,7 +24,7 @@ from marrow_models.evaluation.plots import TrainingCurve
 from marrow_models.evaluation.provenance import Provenance, machine_kind
 from marrow_models.evaluation.results import write_results
 from marrow_models.networks.loading import load_networks
-from marrow_models.training.assemble import assemble_bundle
+from marrow_models.training.assemble import assemble_bundle, weights_of
 from marrow_models.training.classifier import heads_of
 from marrow_models.training.crops import MISSING
 from marrow_models.training.from_recipe import Workshop
@@ -73,19 +73,24 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
     """
     recipe, roles = workshop.recipe, workshop.roles
     base = load_bundle(recipe.base)
-    networks = {role: (base.read(path), dict(base.networks[role])) for role, path in _WEIGHTS.items()}
-    made: dict[str, tuple[nn.Module | bytes, dict[str, Any]]] = dict(networks)
+    made: dict[str, tuple[nn.Module | bytes, dict[str, Any]]] = {
+        role: (base.read(path), dict(base.networks[role])) for role, path in _WEIGHTS.items()
+    }
     detector, classifier = base.detector, base.classifier
     tuned_detector: Detector | None = None
     tuned_classifier: Classifier | None = None
     if DETECTOR in roles:
         heatmap = workshop.train_detector()
         tuned_detector = workshop.tuned_detector(heatmap)
-        detector, made[DETECTOR] = tuned_detector.settings, (heatmap, _detector_definition(workshop))
+        detector = tuned_detector.settings
+        weights = weights_of(heatmap, workshop.detector_recipe.training.weight_digits)
+        made[DETECTOR] = (weights, _detector_definition(workshop))
     if CLASSIFIER in roles:
         crop = workshop.train_classifier()
         tuned_classifier = workshop.tuned_classifier(crop)
-        classifier, made[CLASSIFIER] = tuned_classifier.settings, (crop, _classifier_definition(workshop))
+        classifier = tuned_classifier.settings
+        weights = weights_of(crop, workshop.classifier_recipe.training.weight_digits)
+        made[CLASSIFIER] = (weights, _classifier_definition(workshop))
     if DETECTOR not in roles and _can_measure(base, workshop):
         workshop = replace(workshop, roles=(DETECTOR, *roles))
         tuned_detector = load_networks(base)[0]

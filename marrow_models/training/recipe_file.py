@@ -189,6 +189,7 @@ def _detector_rules(recipe: DetectorRecipe | None) -> Rules:
             (len(training.planes), len(training.blocks)) != (3, 2),
             "detector.training.planes must be three numbers and blocks two",
         ),
+        _digits_rule("detector", training.weight_digits),
         *_effort_rules("detector", training.effort),
     ]
 
@@ -206,8 +207,22 @@ def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
             len(training.planes) != len(training.blocks) + 1,
             "classifier.training.planes must be one number more than blocks",
         ),
+        _digits_rule("classifier", training.weight_digits),
+        _coarser_rule(recipe),
         *_effort_rules("classifier", training.effort),
     ]
+
+
+def _digits_rule(role: str, weight_digits: int) -> tuple[bool, str]:
+    return weight_digits not in (1, 2), f"{role}.training.weight_digits must be 1 or 2"
+
+
+def _coarser_rule(recipe: ClassifierRecipe) -> tuple[bool, str]:
+    variety = recipe.training.variety
+    return (
+        not 0 <= variety.coarser <= 1 or (variety.coarser > 0 and variety.coarsest_um_per_px <= recipe.um_per_px),
+        "classifier.training.variety: coarser must be from 0 to 1, and coarsest_um_per_px above classifier.um_per_px",
+    )
 
 
 def _effort_rules(role: str, effort: Effort) -> Rules:

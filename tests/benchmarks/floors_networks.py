@@ -23,9 +23,9 @@ from marrow_models.networks.heatmap import TOTAL_STRIDE_PX
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import Field, Rect
-from marrow_models.survey import choose_fields, neighbours, survey
+from marrow_models.survey import LARGE_PIECE_UM, PIECE_UM, choose_fields, neighbours, pieces_of_work, survey
 from marrow_models.tiling import Cut, tiles_of
-from tasks.analyse import GROUP_UM, analyse_stored_fields
+from tasks.analyse import analyse_stored_fields
 from tasks.plan import NightPlan
 
 BATCH_SIZE, TILE_PX = (NightPlan.model_fields[name].default for name in ("batch_size", "tile_px"))
@@ -35,10 +35,10 @@ Groups = list[tuple[Field, ...]]
 
 
 def groups_of(store: str, bundle: str, cells: int) -> Groups:
-    """Groups of fields in which about ``cells`` cells are expected, as a night cuts them."""
+    """Fields in which about ``cells`` cells are expected in pieces of work, or (0) all in those of a large slide."""
     slide = Pyramid.open(Path(store))
     fields = choose_fields(survey(slide, load_bundle(bundle)), cells or None)
-    return neighbours(fields, round(GROUP_UM / slide.um_per_px))
+    return neighbours(fields, round((PIECE_UM if cells else LARGE_PIECE_UM) / slide.um_per_px))
 
 
 def analyse_group(store: str, bundle: str, group: tuple[Field, ...]) -> int:
@@ -132,7 +132,7 @@ def _watched(bundle: str, hook: Callable[[torch.nn.Module, Any], None]) -> Itera
 
 
 def detector_by_core(ready: Any, bundle: str, core_px: int) -> dict[str, float]:
-    """CPU milliseconds of the detector alone for a square of ``GROUP_UM``, cut into cores of ``core_px`` with halos."""
+    """CPU milliseconds of the detector alone for a square of ``PIECE_UM``, cut into cores of ``core_px`` with halos."""
     network, tiles = ready
     spent = []
     for _ in range(7):
@@ -147,7 +147,7 @@ def _tiles(bundle: str, core_px: int) -> tuple[torch.nn.Module, torch.Tensor]:
     """A detector and the tiles of a square, of random bytes; it has run once."""
     keep_freed_memory()
     detector, _ = load_networks(load_bundle(bundle))
-    side_px = round(GROUP_UM / detector.settings.um_per_px)
+    side_px = round(PIECE_UM / detector.settings.um_per_px)
     cut = Cut(core_px, detector.halo_px)
     tiles = list(tiles_of(Rect(0, 0, side_px, side_px), cut, stride_px=TOTAL_STRIDE_PX))
     height, width = (max(sizes) for sizes in zip(*((t.read.height, t.read.width) for t in tiles), strict=True))
@@ -233,11 +233,13 @@ def differential(_nothing: Any, store: str, bundle: str, target: int, warm: bool
     taxonomy = load_taxonomy(opened.taxonomy)
     started = time.perf_counter()
     surveyed = client.submit(_survey, store, bundle, pure=False).result()
-    side_px = round(GROUP_UM / Pyramid.open(Path(store)).um_per_px)
+    um_per_px = Pyramid.open(Path(store)).um_per_px
     left, tables, fields = list(surveyed.fields), [], 0
     while left and counted(tables, taxonomy) < target:
         chosen = list(choose_fields(surveyed, target - counted(tables, taxonomy), among=left))
-        futures = [client.submit(_cells, store, bundle, group, pure=False) for group in neighbours(chosen, side_px)]
+        futures = [
+            client.submit(_cells, store, bundle, group, pure=False) for group in pieces_of_work(chosen, um_per_px)
+        ]
         tables += [future.result() for future in futures]
         fields += len(chosen)
         left = [field for field in left if field not in chosen]

@@ -19,8 +19,8 @@ from marrow_models.bundle import load_bundle
 from marrow_models.model_settings import ANALYSIS_VERSION
 from marrow_models.phantom.night import SlideScale, make_phantom
 from marrow_models.records import CellTable
-from marrow_models.survey import choose_fields, neighbours
-from tasks.analyse import GROUP_UM, SlideCells, analyse_stored_fields
+from marrow_models.survey import choose_fields, pieces_of_work
+from tasks.analyse import SlideCells, analyse_stored_fields
 from tasks.home import Home
 from tasks.ingest import ingest_slide
 from tasks.load import load_cells
@@ -124,7 +124,7 @@ def plain(inbox: str, home: str) -> dict[str, float]:
                 fields = choose_fields(surveyed, night.plan.target_cells)
                 tables = [
                     analyse_stored_fields(night.home.store(slide_id), group, bundle.path, bundle.digest, 64, 512).cells
-                    for group in neighbours(list(fields), round(GROUP_UM / store.um_per_px))
+                    for group in pieces_of_work(fields, store.um_per_px)
                 ]
                 cells = CellTable.concatenate(tables, bundle.labels, bundle.classifier.attributes)
                 night.enter(slide_id, SlideState.ANALYSED)

@@ -14,7 +14,7 @@ from tests.benchmarks.report import plot_growth
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
-NIGHTS = (2, 6, 18)
+NIGHTS = (2, 18, 180)
 CELLS_A_NIGHT = SLIDES_A_NIGHT * CELLS_A_SLIDE
 WORK = "tests.benchmarks.publishing:"
 

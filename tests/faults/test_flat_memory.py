@@ -18,8 +18,8 @@ from distributed import Client, LocalCluster
 from marrow_models.bundle import Bundle, load_bundle
 from marrow_models.decoder.slides import ingest_apart
 from marrow_models.phantom.night import SlideScale, make_phantom
-from marrow_models.survey import choose_fields, neighbours
-from tasks.analyse import GROUP_UM, analyse_stored_fields
+from marrow_models.survey import choose_fields, pieces_of_work
+from tasks.analyse import analyse_stored_fields
 from tasks.survey import survey_store
 from tasks.workers import Workers
 from tests.faults.poison import fresh_decoder, peak_memory_mb
@@ -48,7 +48,7 @@ def take(workers: Workers, source: Path, store: Path, bundle: Bundle) -> int:
     name = store.name
     receipt = workers.call(f"ingest-{name}", ingest_apart, source, (source,), store, um_per_px=None)
     survey = workers.call(f"survey-{name}", survey_store, store, bundle.path, bundle.digest)
-    groups = neighbours(choose_fields(survey, None), round(GROUP_UM / receipt.um_per_px))
+    groups = pieces_of_work(choose_fields(survey, None), receipt.um_per_px)
     cells = 0
     for number, group in enumerate(groups):
         arguments = store, group, bundle.path, bundle.digest, 16, 256
