@@ -128,9 +128,10 @@ def fold(network: Network, weight_digits: int = 2) -> Network:
         if isinstance(module, nn.Conv2d | nn.Linear):
             if module.bias is None:
                 raise ValueError("a convolution without normalisation needs a bias")
-            weight, bias = _rounded(module.weight.double(), module.bias.double() * STEPS_PER_UNIT)
+            weight = module.weight.double()
             if weight_digits == 1 and isinstance(module, nn.Conv2d):
                 weight = _in_one_digit(weight)
+            weight, bias = _rounded(weight, module.bias.double() * STEPS_PER_UNIT)
             module.weight.copy_(weight)
             module.bias.copy_(bias)
     check_exact(exact)
@@ -173,10 +174,9 @@ def _rounded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 def _in_one_digit(weight: Tensor) -> Tensor:
     """Weights as multiples, 127 at most, of the finest power of two of each channel that allows it."""
-    flat = weight.flatten(1)
-    unit = torch.exp2(torch.ceil(torch.log2(flat.abs().amax(dim=1) / LARGEST_DIGIT)))
-    unit = torch.maximum(unit, lowest_bit(flat).amin(dim=1)).view((-1,) + (1,) * (weight.dim() - 1))
-    return torch.where(weight == 0, weight, (weight / unit).round() * unit)
+    largest = weight.flatten(1).abs().amax(dim=1).clamp_min(2.0**-40)
+    unit = torch.exp2(torch.ceil(torch.log2(largest / LARGEST_DIGIT))).view((-1,) + (1,) * (weight.dim() - 1))
+    return (weight / unit).round() * unit
 
 
 def lowest_bit(values: Tensor) -> Tensor:

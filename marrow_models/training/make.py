@@ -218,9 +218,18 @@ def _card(workshop: Workshop, base: Bundle, roles: Collection[str], results: str
 
 
 def _starts(recipe: RecipeFile) -> list[str]:
-    """The published weights that a training started from: their licence goes with what is made from them."""
+    """The weights that a training started from: their licence goes with what is made from them."""
     start = recipe.classifier.training.start if recipe.classifier else None
-    return [f"started from weights with SHA-256 {start.sha256[:16]}, licence {start.licence}"] if start else []
+    starts = [f"started from weights with SHA-256 {start.sha256[:16]}, licence {start.licence}"] if start else []
+    for role, part in ((DETECTOR, recipe.detector), (CLASSIFIER, recipe.classifier)):
+        if part is not None and part.training.continue_from is not None:
+            bundle = load_bundle(part.training.continue_from)
+            digest = bundle.files[_WEIGHTS[role]]
+            starts.append(
+                f"started from the {role} of {bundle.name} {bundle.version}, SHA-256 {digest[:16]}, "
+                f"licence {bundle.licence}"
+            )
+    return starts
 
 
 def _curve(path: Path) -> TrainingCurve | None:

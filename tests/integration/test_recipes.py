@@ -57,6 +57,11 @@ def layout(name: str):
     return import_module(f"tests.layouts.{name}")
 
 
+def continued(recipe: RecipeFile) -> str | None:
+    """The bundle that a recipe goes on from, of which it makes the next version."""
+    return recipe.classifier and recipe.classifier.training.continue_from
+
+
 def roles_of(recipe: RecipeFile) -> tuple[str, ...]:
     return tuple(role for role in (DETECTOR, CLASSIFIER) if getattr(recipe, role) is not None)
 
@@ -95,7 +100,11 @@ def lowered_detector(detector: DetectorRecipe) -> DetectorRecipe:
 
 def lowered_classifier(classifier: ClassifierRecipe) -> ClassifierRecipe:
     training = replace(
-        classifier.training, effort=lowered_effort(classifier.training.effort), planes=(16, 16, 16), blocks=(1, 1)
+        classifier.training,
+        effort=lowered_effort(classifier.training.effort),
+        planes=(16, 16, 16),
+        blocks=(1, 1),
+        continue_from=None,
     )
     narrow = {"crop_px": NARROW_PX} if training.network == "ResNet50Crops" else {}
     return replace(classifier, training=training, least_cells=1, **narrow)
@@ -144,7 +153,7 @@ def write_flat_fields(folder: Path) -> Path:
 @each_recipe
 def test_a_recipe_loads_and_names_what_there_is(name):
     recipe = load_recipe(name)
-    assert recipe.name == name
+    assert recipe.name in (name, continued(recipe))
     assert {use.layout for use in recipe.data.values()} <= READERS.keys()
     assert {role for use in recipe.data.values() for role in use.use} == set(roles_of(recipe))
     assert set(recipe.classifier.labels if recipe.classifier else ()) <= set(load_taxonomy(recipe.taxonomy).labels)
@@ -189,7 +198,7 @@ def test_a_recipe_trains_is_measured_and_yields_a_bundle(name, form, tmp_path):
 
     assert [step.number for step in steps] == [STEPS] * len(workshop.roles)
     bundle = load_bundle(tmp_path / "out")
-    assert (bundle.digest, bundle.name, bundle.licence) == (made.digest, name, recipe.licence)
+    assert (bundle.digest, bundle.name, bundle.licence) == (made.digest, recipe.name, recipe.licence)
     check_detector(bundle, recipe, figures)
     check_classifier(bundle, recipe, figures, workshop)
     card = (tmp_path / "out" / "docs" / "README.md").read_text(encoding="utf-8")
@@ -215,6 +224,28 @@ def test_a_lent_detector_is_measured_where_its_data_are_given(tmp_path):
         card = (tmp_path / "second" / "docs" / "README.md").read_text(encoding="utf-8")
         assert "detector: taken over from the bundle blood" in card
         assert ("## Boxes" in card) == measured
+
+
+@pytest.mark.slow
+def test_a_recipe_goes_on_from_the_bundle_of_another(tmp_path):
+    recipe = lowered(load_recipe("blood"))
+    paths = written(recipe, tmp_path / "data")
+    make_bundle(tmp_path / "first", Workshop(recipe, paths, tmp_path / "work"), command="marrow train bundle")
+    following = load_recipe("blood_continued")
+    lower = lowered(following)
+    training = replace(lower.classifier.training, continue_from=str(tmp_path / "first"))
+    lower = replace(lower, base=str(tmp_path / "first"), classifier=replace(lower.classifier, training=training))
+    made, figures = make_bundle(
+        tmp_path / "next", Workshop(lower, paths, tmp_path / "on", ("classifier",)), command="marrow train classifier"
+    )
+    assert (made.name, made.version) == ("blood", following.version)
+    assert made.detector_digest == load_bundle(tmp_path / "first").detector_digest
+    assert figures.classes.cells > 0
+    card = (tmp_path / "next" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "started from the classifier of blood" in card
+    network = load_networks(load_bundle(tmp_path / "next"))[1].network
+    convolutions = [layer for layer in network.modules() if hasattr(layer, "digits")]
+    assert all(layer.digits == 1 for layer in convolutions)
 
 
 def check_detector(bundle, recipe, figures):

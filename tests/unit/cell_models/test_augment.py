@@ -3,8 +3,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from marrow_models.training.augment import STAINS, WHITE, Variety, varied_colours, varied_places
+from marrow_models.records import Rect
+from marrow_models.training.array_slide import ArraySlide
+from marrow_models.training.augment import STAINS, WHITE, Variety, _blurred, seen_coarser, varied_colours, varied_places
 
 STILL = Variety(gain=0.0, log_gamma=0.0, noise=0.0)
 LIVELY = Variety(
@@ -215,3 +218,41 @@ def test_noise_is_at_most_as_strong_as_asked_and_blur_takes_detail_away():
     blurred = varied_colours(images, Variety(gain=0, log_gamma=0, noise=0, blur_px=4.0), rng(1))
     assert (blurred[..., 1:] - blurred[..., :-1]).abs().mean() < sharp / 2
     assert float(blurred.mean()) == pytest.approx(float(images.mean()), rel=0.02)
+
+
+@pytest.mark.parametrize("sigma_px", [0.4, 1.0, 2.3])
+def test_a_blur_is_that_of_a_gaussian_with_mirrored_edges(sigma_px):
+    blurred = _blurred(pictures(), sigma_px).numpy()
+    radius = int(np.ceil(2.5 * sigma_px))
+    expected = ndimage.gaussian_filter(pictures().numpy(), (0, 0, sigma_px, sigma_px), mode="mirror", radius=radius)
+    assert np.abs(blurred - expected).max() < 1e-2
+
+
+def test_without_coarser_scanners_nothing_is_drawn_or_changed():
+    used, untouched = rng(), rng()
+    assert seen_coarser(pictures(), 0.1, LIVELY, used) is not None
+    assert torch.equal(seen_coarser(pictures(), 0.1, LIVELY, used), pictures())
+    assert used.integers(2**60) == untouched.integers(2**60)
+
+
+class Coarsest:
+    """Draws the largest pixel."""
+
+    def uniform(self, low=0.0, high=0.0):
+        return high
+
+
+@BOTH
+def test_a_coarser_scanner_is_the_one_that_slides_are_read_from(bfloat16):
+    """Four times as large pixels, which a slide of that size would be read from."""
+    soft = ndimage.gaussian_filter(pictures(1, 64).numpy(), (0, 0, 2, 2))
+    fine = torch.from_numpy(soft * 6 - 640).clamp(0, 255).round()
+    variety = Variety(coarser=1.0, coarsest_um_per_px=0.4)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        views = seen_coarser(fine, 0.1, variety, Coarsest())
+    scanned = ArraySlide(fine[0].permute(1, 2, 0).numpy().astype(np.uint8), 0.1).scaled_region(0.4, Rect(0, 0, 16, 16))
+    read = ArraySlide(scanned, 0.4).scaled_region(0.1, Rect(0, 0, 64, 64))
+    inner = slice(8, 56)
+    difference = np.abs(views[0].permute(1, 2, 0).numpy() - read)[inner, inner]
+    assert difference.mean() < 2.0
+    assert np.abs(fine[0].permute(1, 2, 0).numpy() - read)[inner, inner].mean() > 4 * difference.mean()

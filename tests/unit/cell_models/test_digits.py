@@ -187,3 +187,16 @@ def test_a_slide_has_the_same_cells(tmp_path, monkeypatch):
     said = classifier.classify(slide, expected.x * um, expected.y * um, batch_size=64)
     fast = fast_classifier.classify(slide, expected.x * um, expected.y * um, batch_size=5)
     np.testing.assert_array_equal(fast.probabilities, said.probabilities)
+
+
+@needs_instructions
+def test_a_network_folded_to_one_digit_is_computed_with_one_and_says_nearly_the_same():
+    network = lively(CropNet({"cell_class": 5}, planes=(8, 16, 24, 32)))
+    exact, short, images = fold(network), fold(network, weight_digits=1), pictures(6, 48)
+    fast = in_digits(short)
+    assert {module.digits for module in fast.modules() if isinstance(module, DigitConv)} == {1}
+    assert agree(short, fast, images)
+    with torch.inference_mode():
+        expected, found = exact(images)["cell_class"], short(images)["cell_class"]
+    assert not torch.equal(expected, found)
+    assert (expected - found).abs().max() < 0.15 * expected.std()

@@ -8,12 +8,14 @@ from torch import nn
 from marrow_models.errors import BundleError
 from marrow_models.networks.lattice import (
     EXACT_LIMIT,
+    LARGEST_DIGIT,
     STEPS_PER_UNIT,
     TOP,
     LatticeReLU,
     check_exact,
     fold,
     folded_structure,
+    lowest_bit,
     put_on_lattice,
 )
 from tests.unit.cell_models.factories import crop_net, heatmap_net, picture
@@ -194,3 +196,18 @@ def test_a_crop_is_judged_alike_in_every_batch():
         turned = network(crops.flip(0))["cell_class"].flip(0)
     assert np.array_equal(together, alone)
     assert np.array_equal(together, turned)
+
+
+@given(seed=st.integers(0, 10_000), inputs=st.integers(1, 600), size=st.floats(-8, 4), bias=st.floats(-8, 4))
+def test_one_digit_holds_any_weights_and_their_sums_stay_exact(seed, inputs, size, bias):
+    rng = torch.Generator().manual_seed(seed)
+    layer = nn.Conv2d(inputs, 3, 1)
+    layer.weight.data = torch.randn(3, inputs, 1, 1, generator=rng) * 2**size
+    layer.bias.data = torch.randn(3, generator=rng) * 2**bias
+    exact = fold(layer, weight_digits=1)  # proves that no sum is rounded
+    flat, before = exact.weight.double().flatten(1), layer.weight.detach().double().flatten(1)
+    unit = lowest_bit(flat).amin(dim=1, keepdim=True)
+    assert bool((flat.abs() / unit <= LARGEST_DIGIT).all())
+    largest = before.abs().amax(dim=1, keepdim=True)
+    sum_allows = 1.01 * (before.abs().sum(dim=1) * TOP + layer.bias.detach().abs() * STEPS_PER_UNIT) / EXACT_LIMIT
+    assert bool(((flat - before).abs() <= largest / LARGEST_DIGIT + 2 * sum_allows[:, None]).all())

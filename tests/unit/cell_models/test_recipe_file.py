@@ -231,6 +231,10 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("batch = 8", "batch = 8\nrounded_from = 85", "classifier.training.effort.rounded_from must be from 0 to 1"),
         ("batch = 8", "batch = 8\npatience = 3", "classifier.training.effort.patience needs evaluate_every"),
         ("evaluate_every = 20", "evaluate_every = -1", "detector.training.effort: evaluate_every"),
+        ("blocks = [1]\n", "blocks = [1]\nweight_digits = 3\n", "classifier.training.weight_digits must be 1 or 2"),
+        ("blocks = [1, 2]\n", "blocks = [1, 2]\nweight_digits = 0\n", "detector.training.weight_digits must be 1 or 2"),
+        ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.2", "coarsest_um_per_px above"),
+        ("noise = 2.0", "noise = 2.0\ncoarser = 1.5\ncoarsest_um_per_px = 0.4", "coarser must be from 0 to 1"),
         ("restarts = [40, 80]", "restarts = [80, 40]", "detector.training.effort.restarts must rise"),
         ("restarts = [40, 80]", "restarts = [40, 100]", "detector.training.effort.restarts must rise"),
         ("batch = 8", 'batch = 8\nprecision = "half"', "'half' is none of float32, bfloat16"),
@@ -265,7 +269,8 @@ def test_recipes_come_with_marrow():
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_names_what_there_is(name):
     recipe = load_recipe(name)
-    assert recipe.name == name
+    goes_on_from = recipe.classifier and recipe.classifier.training.continue_from
+    assert recipe.name in (name, goes_on_from)
     taxonomy = load_taxonomy(recipe.taxonomy)
     assert {use.layout for use in recipe.data.values()} <= READERS.keys() | {"phantom"}
     for role in ("detector", "classifier"):
@@ -287,7 +292,7 @@ def test_the_recipe_of_these_tests_has_every_table_that_there_is(tmp_path):
             if dataclasses.is_dataclass(part):
                 yield prefix + field.name
                 yield from tables(part, f"{prefix}{field.name}.")
-            assert part is not None or field.name in ("um_per_px", "taxonomy", "attributes", "start")
+            assert part is not None or field.name in ("um_per_px", "taxonomy", "attributes", "start", "continue_from")
 
     recipe = load_recipe(written(tmp_path, WHOLE))
     assert {*tables(recipe), "data.fields", "data.cells"} == set(TABLES)

@@ -9,7 +9,18 @@ from scipy import ndimage
 
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.records import Field, MissingArea, Rect
-from marrow_models.survey import Survey, choose_fields, field_grid, look_at, lost_px, neighbours, rejection, survey
+from marrow_models.survey import (
+    MANY_PIECES,
+    Survey,
+    choose_fields,
+    field_grid,
+    look_at,
+    lost_px,
+    neighbours,
+    pieces_of_work,
+    rejection,
+    survey,
+)
 from marrow_models.training.array_slide import ArraySlide
 from tests.unit.cell_models.factories import SURVEY
 
@@ -236,6 +247,16 @@ def test_no_chosen_field_could_have_been_left_out_at_the_end(expected, target):
 def test_neighbours_are_the_fields_of_one_square_in_the_order_of_the_survey():
     fields = [Field(n, Rect(100 * (n % 4), 100 * (n // 4), 100, 100)) for n in (15, 0, 10, 5, 1)]
     assert [[f.field_id for f in group] for group in neighbours(fields, 200)] == [[15, 10], [0, 5, 1]]
+
+
+def test_a_large_slide_is_cut_into_large_pieces_and_a_few_fields_into_small_ones():
+    def grid(columns, rows):
+        return [Field(n, Rect(512 * (n % columns), 512 * (n // columns), 512, 512)) for n in range(columns * rows)]
+
+    few, many = pieces_of_work(grid(16, 8), 0.25), pieces_of_work(grid(32, 32), 0.25)
+    assert {len(piece) for piece in few} == {16}
+    assert {len(piece) for piece in many} == {64}
+    assert len(many) == MANY_PIECES
 
 
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=30), st.integers(1, 500))
