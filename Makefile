@@ -86,8 +86,9 @@ latest:
 	$(LATEST)/bin/python -m pip --disable-pip-version-check list --outdated
 	$(LATEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not nights and not real_data and not chaos and not benchmark"
 
+# One after the other: two at a time would measure each other.
 bench: install
-	$(PYTEST) tests/benchmarks -m benchmark
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
 
 clean:
 	rm -rf $(VENV) $(LATEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -28,7 +28,7 @@ class Results:
         """Keep ``figures``, print them, and refuse one that is worse than the committed one by more than its noise."""
         self.figures += figures
         sys.stdout.write(f"\n{table_of(figures)}\n")
-        worse = worse_than_committed(figures, COMMITTED)
+        worse = worse_than_committed(figures, COMMITTED, machine()["cpu"])
         assert not worse, "\n".join(worse)
 
 

@@ -28,15 +28,21 @@ def table_of(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def worse_than_committed(figures: Sequence[Figure], committed: Path) -> list[str]:
-    """What is worse than in ``committed`` by more than the noise of both, in words."""
+def worse_than_committed(figures: Sequence[Figure], committed: Path, cpu: str) -> list[str]:
+    """What is worse than in ``committed`` by more than the noise of both, in words.
+
+    On another kind of CPU only what was measured beside something is compared: seconds alone say nothing there.
+    """
     if not committed.exists():
         return []
-    before = {figure["name"]: figure for figure in json.loads(committed.read_text(encoding="utf-8"))["figures"]}
+    content = json.loads(committed.read_text(encoding="utf-8"))
+    before = {figure["name"]: figure for figure in content["figures"]}
     worse = []
     for figure in figures:
         old = before.get(figure.name)
         if old is None or not old["ratio"]:  # nothing is a multiple of nought
+            continue
+        if figure.floor is None and content["machine"]["cpu"] != cpu:
             continue
         noise = max(LEAST_NOISE, figure.spread + old["spread"])
         change = figure.ratio / old["ratio"] - 1
