@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from marrow_models.bundle import Bundle
 from marrow_models.classification import Classifier
 from marrow_models.detection import SUBPIXELS, Detections, Detector, PixelSource
-from marrow_models.memory import Effort, with_less_memory
+from marrow_models.memory import Effort, give_back, with_less_memory
 from marrow_models.networks.loading import load_networks
 from marrow_models.pyramid.store import Pyramid
 from marrow_models.records import CellAttribute, CellTable, Field, Rect, SlideInfo
@@ -92,6 +92,7 @@ def analyse_pixels(
         owner = _owners(members, slide.um_per_px, *_centres(counted, unit_um))
         parts.append(counted.take(owner >= 0))
         field_id.append(owner[owner >= 0])
+    give_back()  # the classifier's layers are of other sizes than the detector's
     # Of all regions at once: batches of cells are then full, and each is cut out while another is classified.
     tables = [_table(slide, bundle, parts, field_id, classifier, batch_size)] if parts else []
     return CellTable.concatenate(tables, bundle.labels, bundle.classifier.attributes)
