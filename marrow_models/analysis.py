@@ -92,7 +92,8 @@ def analyse_pixels(
         owner = _owners(members, slide.um_per_px, *_centres(counted, unit_um))
         parts.append(counted.take(owner >= 0))
         field_id.append(owner[owner >= 0])
-    give_back()  # the classifier's layers are of other sizes than the detector's
+    if device == "cpu":
+        give_back()  # the classifier's layers are of other sizes than the detector's
     # Of all regions at once: batches of cells are then full, and each is cut out while another is classified.
     tables = [_table(slide, bundle, parts, field_id, classifier, batch_size)] if parts else []
     return CellTable.concatenate(tables, bundle.labels, bundle.classifier.attributes)

@@ -22,7 +22,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _NEVER_MAPPED = 1 << 30
 _KEPT_BYTES = 256 << 20
 KEPT_BEYOND = 500 << 20
-"""Private memory of a process from which on freed memory is given back after all, between two pieces of work."""
+"""Private memory of a process from which on freed memory is given back after all: within and between pieces of work."""
 T = TypeVar("T")
 
 

@@ -49,7 +49,7 @@ def _joined(regions: list[Region], cut: Cut) -> list[Region]:
 
     def consider(a: int, b: int) -> None:
         if _apart_px(left[a].rect_px, left[b].rect_px) > 2 * cut.halo_px:
-            return  # what both have to see anyway does not meet: nothing to be saved
+            return  # what both have to see does not meet: there is hardly ever something to be saved
         joint = _seen_px(_around(left[a].rect_px, left[b].rect_px), cut)
         if joint <= seen[a] + seen[b]:
             saved[a, b] = seen[a] + seen[b] - joint

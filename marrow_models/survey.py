@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 LARGEST_MISSING_SHARE = 0.25
 PIECE_UM, LARGE_PIECE_UM = 512.0, 1024.0
 """Sides of the squares whose fields are one piece of work: read together, they need no halo between them."""
-MANY_PIECES = 16
+MANY_PIECES = 8
+"""For each worker: from here on large pieces are fine enough."""
 _BLOCK_PX = 1024
 """Fields are read in blocks of about this side, pixels at low power."""
 _READABLE, _EMPTY, _MISSING = "", "empty", "missing"
@@ -97,14 +98,14 @@ def neighbours(fields: Sequence[Field], side_px: int) -> list[tuple[Field, ...]]
     return [tuple(group) for group in groups.values()]
 
 
-def pieces_of_work(fields: Sequence[Field], um_per_px: float) -> list[tuple[Field, ...]]:
-    """``fields`` in pieces that a worker gets at a time, that of the first field first.
+def pieces_of_work(fields: Sequence[Field], um_per_px: float, workers: int = 1) -> list[tuple[Field, ...]]:
+    """``fields`` in pieces that a worker gets at a time, that of the first field first. Changes no cell.
 
     A large piece is read ahead within itself; small ones keep all workers busy until the end. So a slide of many fields
     is cut into squares of LARGE_PIECE_UM, a few fields into PIECE_UM.
     """
     large = neighbours(fields, round(LARGE_PIECE_UM / um_per_px))
-    return large if len(large) >= MANY_PIECES else neighbours(fields, round(PIECE_UM / um_per_px))
+    return large if len(large) >= MANY_PIECES * workers else neighbours(fields, round(PIECE_UM / um_per_px))
 
 
 def field_grid(width_px: int, height_px: int, um_per_px: float, settings: SurveySettings) -> Iterator[Rect]:

@@ -65,7 +65,7 @@ def detect_and_classify(night: Night, slide_id: str, store: StoreReceipt, survey
         if target and missing <= 0:
             break
         chosen = list(choose_fields(survey, missing, among=left)) if target else left
-        groups = pieces_of_work(chosen, store.um_per_px)
+        groups = pieces_of_work(chosen, store.um_per_px, night.workers.threads)
         analysed = len(done)
         for group, table in work.cells_of(groups):
             tables.append(table)

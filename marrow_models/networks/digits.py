@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from marrow_models.networks.lattice import TOP, LatticeLinear, LatticeReLU, lowest_bit
+from marrow_models.networks.lattice import LARGEST_DIGIT, LEAST_INPUTS, TOP, LatticeLinear, LatticeReLU, lowest_bit
 
 _log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=nn.Module)
@@ -26,9 +26,7 @@ Network = TypeVar("Network", bound=nn.Module)
 BASE = 256
 ROUNDING = 1.5 * 2.0**23
 """Added to a float32 it leaves the nearest whole number, half to even, in the lowest bits: the fastest way to bytes."""
-LOWEST_DIGIT, HIGHEST_DIGIT = -128, 127
-LEAST_INPUTS = 8
-"""A convolution of fewer channels (that of the pictures) is faster in float32."""
+LOWEST_DIGIT = -128
 PROOF_PX = 64
 """Side of the pictures that both networks are asked about before the fast one is used."""
 
@@ -102,7 +100,7 @@ def digits_of(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     whole = (flat / unit[:, None]).round()
     low = torch.remainder(whole - LOWEST_DIGIT, BASE) + LOWEST_DIGIT
     high = (whole - low) / BASE
-    if bool((high < LOWEST_DIGIT).any() or (high > HIGHEST_DIGIT).any()):
+    if bool((high < LOWEST_DIGIT).any() or (high > LARGEST_DIGIT).any()):
         raise ValueError("a weight needs more than two digits")
     shaped = [digit.view(weight.shape).to(torch.int8) for digit in (high, low)]
     return shaped[0], shaped[1], unit.float()

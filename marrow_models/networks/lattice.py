@@ -40,6 +40,8 @@ STEPS_PER_UNIT = 32
 """Steps of an activation in 1.0 while training; activations reach from 0 to 255 / 32, about 8 standard deviations."""
 LARGEST_DIGIT = 127
 """Of a weight that one digit holds, in units of its channel."""
+LEAST_INPUTS = 8
+"""A convolution of fewer channels (that of the pictures) is faster in float32 than in digits."""
 EXACT_LIMIT = 2**24
 """Float32 holds every whole number up to this one."""
 
@@ -122,14 +124,17 @@ def fold(network: Network, weight_digits: int = 2) -> Network:
     Its activations are whole steps and its inputs 8-bit pixel values as they are; outputs that were
     ``y`` in training are now about ``STEPS_PER_UNIT * y``. With one digit for each weight, convolutions are up to twice
     as fast (:mod:`marrow_models.networks.digits`), and weights are rounded to eight bits of their channel's unit.
+    ValueError for another number of digits than 1 or 2, and for a convolution without a bias.
     """
+    if weight_digits not in (1, 2):
+        raise ValueError(f"a weight has one digit or two, not {weight_digits}")
     exact = folded_structure(network)
     for module in exact.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             if module.bias is None:
                 raise ValueError("a convolution without normalisation needs a bias")
             weight = module.weight.double()
-            if weight_digits == 1 and isinstance(module, nn.Conv2d):
+            if weight_digits == 1 and isinstance(module, nn.Conv2d) and module.in_channels >= LEAST_INPUTS:
                 weight = _in_one_digit(weight)
             weight, bias = _rounded(weight, module.bias.double() * STEPS_PER_UNIT)
             module.weight.copy_(weight)

@@ -64,7 +64,7 @@ def _network(bundle: Bundle, role: str, weights: str, known: tuple[str, ...]) ->
     target = arguments.pop("_target_", None)
     if not isinstance(target, str) or target not in known or not _plain(arguments):
         raise BundleError(f"Bundle {bundle.name}: {role} in {INFERENCE} is no network that Marrow makes ({target!r}).")
-    tensors = _tensors(bundle, weights)
+    tensors = read_weights(bundle, weights)
     module, _, name = target.rpartition(".")
     make = getattr(import_module(module), name)
     try:
@@ -101,7 +101,8 @@ def _plain(value: object) -> bool:
     return isinstance(value, int | float) and -LARGEST_ARGUMENT <= value <= LARGEST_ARGUMENT
 
 
-def _tensors(bundle: Bundle, name: str) -> dict[str, torch.Tensor]:
+def read_weights(bundle: Bundle, name: str) -> dict[str, torch.Tensor]:
+    """The tensors of a file of a bundle; BundleError where it is altered, no safetensors file or holds no numbers."""
     data = bundle.read(name)
     if int.from_bytes(data[:8], "little") > LARGEST_HEADER_BYTES:
         raise BundleError(f"Bundle {bundle.name}: {name} has a header larger than any that Marrow writes.")

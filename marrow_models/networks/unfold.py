@@ -27,26 +27,35 @@ def take_over(network: nn.Module, folded: Mapping[str, Tensor], images: Iterable
     network
         As it begins a training, on the CPU.
     folded
-        The weights of a bundle: the state of a folded network of the same shape but for ``rows``.
+        Name to weights of a bundle (activations in steps): the state of a folded network, of the same shape but for
+        ``rows``.
     images
-        Batches (N, 3, H, W) of what the network will be shown: each normalisation is set to their mean and variance.
+        Batches (N, 3, H, W) like those of the training, in its units: each normalisation is set to their mean and
+        variance.
     rows
         Layers of which only some outputs are alike, as heads of other classes; all others keep what they began with.
 
     Raises
     ------
     ValueError
-        The networks differ; the message names the first layer that does.
+        The networks differ, and the message names the first layer that does; or there is no image.
     """
     pairs = convolutions_with_norm(network)
     merged = {convolution for (convolution, _), _, _ in pairs}
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            _put(name, layer, folded, rows.get(name), has_bias=name not in merged)
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    _refuse_others(layers, folded, rows)
+    for name, layer in layers.items():
+        if name in rows:
+            _put_rows(layer, folded, name, *rows[name])
+        elif name not in merged:
+            _put(layer, folded, name)
     for (name, _), convolution, norm in pairs:
         # Trained further, weights should be as large as where a training begins: normalised, their size means nothing.
-        scale = convolution.weight.std() / folded[f"{name}.weight"].std()
+        spread = folded[f"{name}.weight"].std()
+        scale = convolution.weight.std() / spread if spread > 0 else torch.ones(())
         convolution.weight.copy_(folded[f"{name}.weight"] * scale)
+        if convolution.bias is not None:  # what it adds is part of the normalisation's shift
+            convolution.bias.zero_()
         norm.weight.fill_(1 / scale)
         norm.bias.copy_(folded[f"{name}.bias"] / STEPS_PER_UNIT)
         norm.running_mean.zero_()  # type: ignore[union-attr]
@@ -58,27 +67,38 @@ def take_over(network: nn.Module, folded: Mapping[str, Tensor], images: Iterable
         norm.running_var.copy_(variance)  # type: ignore[union-attr]
 
 
-def _put(
-    name: str,
-    layer: nn.Conv2d | nn.Linear,
-    folded: Mapping[str, Tensor],
-    rows: tuple[list[int], list[int]] | None,
-    *,
-    has_bias: bool,
+def _refuse_others(layers: Mapping[str, nn.Conv2d | nn.Linear], folded: Mapping[str, Tensor], rows: Rows) -> None:
+    """Raise ValueError for a layer that only one of both has, or that has another shape there."""
+    there = {key.rpartition(".")[0] for key in folded}
+    heads = tuple({name.rpartition(".")[0] + "." for name in rows if "." in name})
+    for name in sorted(there - layers.keys()):
+        if not (heads and name.startswith(heads)):  # a head that is not wanted here
+            raise ValueError(f"there is a layer {name} there and none here")
+    for name, layer in layers.items():
+        if name in rows:
+            continue
+        weight = folded.get(f"{name}.weight")
+        if weight is None or f"{name}.bias" not in folded:
+            raise ValueError(f"there is no layer {name} there")
+        if weight.shape != layer.weight.shape:
+            raise ValueError(f"the layer {name} is {tuple(weight.shape)} there and {tuple(layer.weight.shape)} here")
+
+
+def _put(layer: nn.Conv2d | nn.Linear, folded: Mapping[str, Tensor], name: str) -> None:
+    layer.weight.copy_(folded[f"{name}.weight"])
+    layer.bias.copy_(folded[f"{name}.bias"] / STEPS_PER_UNIT)  # type: ignore[union-attr]
+
+
+def _put_rows(
+    layer: nn.Conv2d | nn.Linear, folded: Mapping[str, Tensor], name: str, here: list[int], there: list[int]
 ) -> None:
-    weight = folded.get(f"{name}.weight")
-    if rows is not None:
-        here, there = rows
-        if weight is not None and here:
-            layer.weight[here] = weight[there]
-            layer.bias[here] = folded[f"{name}.bias"][there] / STEPS_PER_UNIT  # type: ignore[index]
+    if not here:
         return
-    if weight is None or weight.shape != layer.weight.shape:
-        found = "missing" if weight is None else f"{tuple(weight.shape)}"
-        raise ValueError(f"the layer {name} is {found} there and {tuple(layer.weight.shape)} here")
-    if has_bias:
-        layer.weight.copy_(weight)
-        layer.bias.copy_(folded[f"{name}.bias"] / STEPS_PER_UNIT)  # type: ignore[union-attr]
+    weight, bias = folded.get(f"{name}.weight"), folded.get(f"{name}.bias")
+    if weight is None or bias is None or max(there) >= len(weight) or weight.shape[1:] != layer.weight.shape[1:]:
+        raise ValueError(f"the layer {name} is missing there, or of another shape")
+    layer.weight[here] = weight[there]
+    layer.bias[here] = bias[there] / STEPS_PER_UNIT  # type: ignore[index]
 
 
 def _seen(
@@ -106,6 +126,8 @@ def _seen(
             handle.remove()
     seen = {}
     for norm, (first, second) in sums.items():
+        if not counts[norm]:
+            raise ValueError("there is no image to measure the layers with")
         mean = first / counts[norm]
         seen[norm] = (mean.float(), (second / counts[norm] - mean.square()).clamp_min(0).float())
     return seen

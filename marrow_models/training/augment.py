@@ -86,7 +86,8 @@ def seen_coarser(images: Tensor, um_per_px: float, variety: Variety, rng: np.ran
     pixel_um = float(np.exp(rng.uniform(np.log(um_per_px), np.log(max(um_per_px, variety.coarsest_um_per_px)))))
     side = images.shape[-1]
     with torch.autocast(images.device.type, enabled=False):
-        scanned = functional.interpolate(images, size=(round(side * um_per_px / pixel_um),) * 2, mode="area").round()
+        coarse_px = max(1, round(side * um_per_px / pixel_um))
+        scanned = functional.interpolate(images, size=(coarse_px, coarse_px), mode="area").round()
         return functional.interpolate(scanned, size=(side, side), mode="bilinear", align_corners=False)
 
 
@@ -128,7 +129,10 @@ def _blurred(images: Tensor, sigma_px: float) -> Tensor:
 
 
 def _along(images: Tensor, kernel: Tensor, dim: int) -> Tensor:
-    """Convolution with ``kernel`` in one direction: shifted sums, a tenth of the time of a convolution by channels."""
+    """Convolution of (N, 3, H, W) with ``kernel`` (K,) along ``dim``, without the edges.
+
+    Shifted sums take a tenth of the time of a convolution channel by channel.
+    """
     size = images.shape[dim] - len(kernel) + 1
     total = images.narrow(dim, 0, size) * kernel[0]
     for place, weight in enumerate(kernel[1:].tolist(), start=1):

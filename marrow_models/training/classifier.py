@@ -19,7 +19,7 @@ from marrow_models.networks.pretrained import Pretrained, start_from
 from marrow_models.networks.residual import ResNet50Crops
 from marrow_models.training.augment import Variety, seen_coarser, varied_colours, varied_places
 from marrow_models.training.crops import MISSING, CropSet, centre_crops
-from marrow_models.training.go_on import classifier_from
+from marrow_models.training.go_on import Beginning, classifier_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 
 ClassifierNetwork = CropNet | LiteCrops | ResNet50Crops
@@ -52,8 +52,8 @@ class ClassifierTraining:
     """Published weights that a LiteCrops or a ResNet50Crops starts from."""
     weight_digits: int = 2
     """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
-    continue_from: str | None = None
-    """Name or folder of a bundle from whose classifier the training goes on."""
+    continue_from: Beginning | None = None
+    """The bundle from whose classifier the training goes on."""
     mixing: float = 0.0
     """Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0: none."""
 
@@ -85,9 +85,9 @@ def train_classifier(
     network = NETWORKS[training.network](heads_of(crops), training)
     if training.start is not None and not isinstance(network, CropNet):
         start_from(network, training.start)
-    if training.continue_from is not None:
+    if training.continue_from is not None and not run.began:
         outputs = {CLASS_HEAD: crops.labels} | dict(crops.attribute_values)
-        classifier_from(training.continue_from, network, _looks(crops, seed), outputs)
+        classifier_from(training.continue_from, network, _looks(crops, seed), crops.shape.um_per_px, outputs)
     chances = _chances(crops.classes, training.class_balance)
     batch = share_of_batch(training.effort.batch)
     device = torch.device(training.effort.device)
@@ -111,7 +111,7 @@ def train_classifier(
 
 
 def _looks(crops: CropSet, seed: int) -> Iterator[Tensor]:
-    """Some of the crops as a network gets them, for measuring what its layers give."""
+    """Some of the crops, neither turned nor varied: batches (N, 3, H, W) in the units of a training."""
     chosen = np.random.default_rng(seed).permutation(len(crops))[:LOOKED_AT]
     for part in np.array_split(np.sort(chosen), -(-len(chosen) // LOOKED_AT_ONCE)):
         images = torch.from_numpy(centre_crops(crops.take(part)))

@@ -8,7 +8,7 @@ generalised-IoU loss (Rezatofighi et al. 2019, arXiv:1902.09630): at the centre 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from marrow_models.detection import BOX_UNIT_PX
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.training.augment import Variety, varied_colours
-from marrow_models.training.go_on import detector_from
+from marrow_models.training.go_on import Beginning, detector_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 from marrow_models.training.pictures import MarkedPictures, rescaled
 
@@ -30,8 +30,8 @@ LEAST_SEEN = 0.25
 """A cell of which a window shows less is neither to be found nor to be held against the network."""
 DRAWN = Variety(turns=True)
 """For synthetic fields."""
-LOOKS = 8
-"""Batches that tell what the layers of a network give which a training goes on from."""
+LOOKS, LOOKED_AT_ONCE = 8, 16
+"""Batches, and views in each, that tell what the layers of a network give which a training goes on from."""
 _PRIOR_POSITIVES = 1.0
 _NEAR_CENTRE = 0.3
 """Of the bump around a centre: from here on an output cell learns the box."""
@@ -53,8 +53,8 @@ class DetectorTraining:
     iou_weight: float = 0.0
     weight_digits: int = 2
     """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
-    continue_from: str | None = None
-    """Name or folder of a bundle from whose detector the training goes on."""
+    continue_from: Beginning | None = None
+    """The bundle from whose detector the training goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,9 @@ def train_detector(
     torch.manual_seed(seed)
     network = HeatmapNet(kinds, training.planes, training.blocks)
     views = Views(pictures, training, kinds, share_of_batch(training.effort.batch))
-    if training.continue_from is not None:
-        detector_from(training.continue_from, network, _looks(views, seed))
+    if training.continue_from is not None and not run.began:
+        few = replace(views, batch=min(views.batch, LOOKED_AT_ONCE))
+        detector_from(training.continue_from, network, _looks(few, seed), pictures.um_per_px)
     device = torch.device(training.effort.device)
     layout = layout_of(network, device)
 
@@ -149,7 +150,7 @@ def train_detector(
 
 
 def _looks(views: Views, seed: int) -> Iterator[Tensor]:
-    """Some views as a network gets them, for measuring what its layers give."""
+    """Some views in their own colours: batches (N, 3, H, W) in the units of a training."""
     for number in range(LOOKS):
         images = views(np.random.default_rng([seed, number]))["images"]
         yield images.permute(0, 3, 1, 2).float() / STEPS_PER_UNIT

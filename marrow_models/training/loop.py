@@ -91,6 +91,11 @@ class Run:
         self._every, self._least_s = every, least_s
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def began(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.folder / "state.json").exists()
+
     def optimise(
         self,
         network: nn.Module,
@@ -172,9 +177,9 @@ class Run:
 
     def _resume(self, network: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
         """Where the last checkpoint stands: step, best figure, looks since then."""
-        state = self.folder / "state.json"
-        if not state.exists():
+        if not self.began:
             return {"step": 0, "best": None, "since": 0}
+        state = self.folder / "state.json"
         content: dict[str, Any] = {"best": None, "since": 0} | json.loads(state.read_text(encoding="utf-8"))
         network.load_state_dict(load_file(self.folder / "weights.safetensors"))
         if content["step"] >= steps:  # a training that is done needs no moments

@@ -10,8 +10,6 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from marrow_models.bundle import CLASSIFIER as CLASSIFIER_WEIGHTS
 from marrow_models.bundle import DETECTOR as DETECTOR_WEIGHTS
 from marrow_models.bundle import Bundle, load_bundle
@@ -29,7 +27,7 @@ from marrow_models.training.classifier import heads_of
 from marrow_models.training.crops import MISSING
 from marrow_models.training.from_recipe import Workshop
 from marrow_models.training.measure import judge_attributes, judge_classes, judge_detector, told
-from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, RecipeFile
+from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR
 
 HEATMAP_NET = "marrow_models.networks.heatmap.HeatmapNet"
 CLASSIFIER_TARGETS = {
@@ -73,7 +71,7 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
     """
     recipe, roles = workshop.recipe, workshop.roles
     base = load_bundle(recipe.base)
-    made: dict[str, tuple[nn.Module | bytes, dict[str, Any]]] = {
+    made: dict[str, tuple[bytes, dict[str, Any]]] = {
         role: (base.read(path), dict(base.networks[role])) for role, path in _WEIGHTS.items()
     }
     detector, classifier = base.detector, base.classifier
@@ -163,7 +161,7 @@ def write_figures(
             split=f"pictures for training / validation / test: {'; '.join(shares)}. Measured on {part}.",
             seed=workshop.recipe.seed,
             machine=machine_kind(),
-            limits=(*workshop.recipe.limits, *notes, *_starts(workshop.recipe)),
+            limits=(*workshop.recipe.limits, *notes, *_starts(workshop)),
         ),
         boxes=figures.boxes,
         classes=figures.classes,
@@ -217,17 +215,20 @@ def _card(workshop: Workshop, base: Bundle, roles: Collection[str], results: str
     return "\n".join([title, "", "## Networks", "", *about, "", f"Licence: {workshop.recipe.licence}", rest])
 
 
-def _starts(recipe: RecipeFile) -> list[str]:
+def _starts(workshop: Workshop) -> list[str]:
     """The weights that a training started from: their licence goes with what is made from them."""
-    start = recipe.classifier.training.start if recipe.classifier else None
-    starts = [f"started from weights with SHA-256 {start.sha256[:16]}, licence {start.licence}"] if start else []
+    recipe, starts = workshop.recipe, []
+    if CLASSIFIER in workshop.roles and recipe.classifier and recipe.classifier.training.start:
+        start = recipe.classifier.training.start
+        starts.append(f"started from weights with SHA-256 {start.sha256[:16]}, licence {start.licence}")
     for role, part in ((DETECTOR, recipe.detector), (CLASSIFIER, recipe.classifier)):
-        if part is not None and part.training.continue_from is not None:
-            bundle = load_bundle(part.training.continue_from)
-            digest = bundle.files[_WEIGHTS[role]]
+        beginning = part.training.continue_from if part else None
+        if role in workshop.roles and beginning is not None:
+            bundle = load_bundle(beginning.bundle)
+            digest = beginning.sha256 or bundle.files[_WEIGHTS[role]]
+            version = f" {bundle.version}" if bundle.files[_WEIGHTS[role]] == digest else ""
             starts.append(
-                f"started from the {role} of {bundle.name} {bundle.version}, SHA-256 {digest[:16]}, "
-                f"licence {bundle.licence}"
+                f"{role}: went on from that of {bundle.name}{version}, SHA-256 {digest[:16]}, licence {bundle.licence}"
             )
     return starts
 

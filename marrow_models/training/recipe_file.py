@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from marrow_models.bundle import load_bundle
 from marrow_models.classification import VIEWS
 from marrow_models.datasets.options import ReadOptions
-from marrow_models.errors import UserError
+from marrow_models.errors import BundleError, UserError
 from marrow_models.model_settings import SurveySettings
 from marrow_models.training.classifier import NETWORKS, ClassifierTraining
 from marrow_models.training.detector import DetectorTraining
@@ -151,6 +152,13 @@ def _check(recipe: RecipeFile, where: str) -> None:
         raise UserError(f"{where}: {key}: {value!r} is none of {', '.join(known)}.")
     if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network == "CropNet":
         raise UserError(f"{where}: classifier.training.start: no weights are published for a CropNet.")
+    for role, part in ((DETECTOR, recipe.detector), (CLASSIFIER, recipe.classifier)):
+        beginning = part.training.continue_from if part else None
+        if beginning is not None:
+            try:
+                load_bundle(beginning.bundle)
+            except BundleError as error:
+                raise UserError(f"{where}: {role}.training.continue_from: {error}") from None
     for broken, rule in (*_rules(recipe), *_detector_rules(recipe.detector), *_classifier_rules(recipe.classifier)):
         if broken:
             raise UserError(f"{where}: {rule}.")
@@ -170,6 +178,10 @@ def _rules(recipe: RecipeFile) -> Rules:
     ]
     return [
         (not 0 < finest < coarsest, "slide_um_per_px must be the finest and the coarsest pixel size, both above 0"),
+        (
+            recipe.classifier is not None and recipe.classifier.training.variety.coarsest_um_per_px > coarsest,
+            "classifier.training.variety.coarsest_um_per_px must not be above slide_um_per_px",
+        ),
         *((size <= 0, f"data.{name}: um_per_px must be above 0") for name, size in sizes),
     ]
 
@@ -190,6 +202,11 @@ def _detector_rules(recipe: DetectorRecipe | None) -> Rules:
             "detector.training.planes must be three numbers and blocks two",
         ),
         _digits_rule("detector", training.weight_digits),
+        (training.variety.coarser > 0, "detector.training.variety: coarser is for classifiers only"),
+        (
+            training.continue_from is not None and recipe.kinds != KINDS[: len(recipe.kinds)],
+            f"detector.training.continue_from needs kinds in the order of {', '.join(KINDS)}",
+        ),
         *_effort_rules("detector", training.effort),
     ]
 
@@ -208,6 +225,14 @@ def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
             "classifier.training.planes must be one number more than blocks",
         ),
         _digits_rule("classifier", training.weight_digits),
+        (
+            training.weight_digits == 1 and training.network != "CropNet",
+            "classifier.training.weight_digits: only a CropNet is computed in digits",
+        ),
+        (
+            training.start is not None and training.continue_from is not None,
+            "classifier.training: give start or continue_from, not both",
+        ),
         _coarser_rule(recipe),
         *_effort_rules("classifier", training.effort),
     ]

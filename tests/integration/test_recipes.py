@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from marrow_models.bundle import CLASSIFIER as CLASSIFIER_WEIGHTS
 from marrow_models.bundle import load_bundle, shipped_bundles
 from marrow_models.datasets.attributes import load_schema
 from marrow_models.datasets.readers import READERS
 from marrow_models.errors import UserError
-from marrow_models.networks.loading import load_networks
+from marrow_models.networks.lattice import lowest_bit
+from marrow_models.networks.loading import load_networks, read_weights
 from marrow_models.networks.pretrained import PUBLISHED
 from marrow_models.taxonomy import load_taxonomy
 from marrow_models.training.classifier import NETWORKS
 from marrow_models.training.from_recipe import Workshop
+from marrow_models.training.go_on import Beginning
 from marrow_models.training.judge import judging_workshop, measured_bundle
 from marrow_models.training.make import make_bundle
 from marrow_models.training.recipe_file import (
@@ -59,7 +62,8 @@ def layout(name: str):
 
 def continued(recipe: RecipeFile) -> str | None:
     """The bundle that a recipe goes on from, of which it makes the next version."""
-    return recipe.classifier and recipe.classifier.training.continue_from
+    beginning = recipe.classifier and recipe.classifier.training.continue_from
+    return beginning and beginning.bundle
 
 
 def roles_of(recipe: RecipeFile) -> tuple[str, ...]:
@@ -233,7 +237,7 @@ def test_a_recipe_goes_on_from_the_bundle_of_another(tmp_path):
     make_bundle(tmp_path / "first", Workshop(recipe, paths, tmp_path / "work"), command="marrow train bundle")
     following = load_recipe("blood_continued")
     lower = lowered(following)
-    training = replace(lower.classifier.training, continue_from=str(tmp_path / "first"))
+    training = replace(lower.classifier.training, continue_from=Beginning(str(tmp_path / "first")))
     lower = replace(lower, base=str(tmp_path / "first"), classifier=replace(lower.classifier, training=training))
     made, figures = make_bundle(
         tmp_path / "next", Workshop(lower, paths, tmp_path / "on", ("classifier",)), command="marrow train classifier"
@@ -242,10 +246,12 @@ def test_a_recipe_goes_on_from_the_bundle_of_another(tmp_path):
     assert made.detector_digest == load_bundle(tmp_path / "first").detector_digest
     assert figures.classes.cells > 0
     card = (tmp_path / "next" / "docs" / "README.md").read_text(encoding="utf-8")
-    assert "started from the classifier of blood" in card
-    network = load_networks(load_bundle(tmp_path / "next"))[1].network
-    convolutions = [layer for layer in network.modules() if hasattr(layer, "digits")]
-    assert all(layer.digits == 1 for layer in convolutions)
+    assert "classifier: went on from that of blood" in card
+    assert "detector: went on" not in card
+    weights = read_weights(load_bundle(tmp_path / "next"), CLASSIFIER_WEIGHTS)
+    deep = [weight.double().flatten(1) for weight in weights.values() if weight.dim() == 4 and weight.shape[1] > 3]
+    assert deep
+    assert all(bool((w.abs() <= 127 * lowest_bit(w).amin(dim=1, keepdim=True)).all()) for w in deep)
 
 
 def check_detector(bundle, recipe, figures):

@@ -230,7 +230,6 @@ def test_a_blur_is_that_of_a_gaussian_with_mirrored_edges(sigma_px):
 
 def test_without_coarser_scanners_nothing_is_drawn_or_changed():
     used, untouched = rng(), rng()
-    assert seen_coarser(pictures(), 0.1, LIVELY, used) is not None
     assert torch.equal(seen_coarser(pictures(), 0.1, LIVELY, used), pictures())
     assert used.integers(2**60) == untouched.integers(2**60)
 
@@ -256,3 +255,9 @@ def test_a_coarser_scanner_is_the_one_that_slides_are_read_from(bfloat16):
     difference = np.abs(views[0].permute(1, 2, 0).numpy() - read)[inner, inner]
     assert difference.mean() < 2.0
     assert np.abs(fine[0].permute(1, 2, 0).numpy() - read)[inner, inner].mean() > 4 * difference.mean()
+
+
+def test_pixels_as_large_as_the_picture_leave_one():
+    views = seen_coarser(pictures(), 0.1, Variety(coarser=1.0, coarsest_um_per_px=1000.0), Coarsest())
+    assert views.shape == pictures().shape
+    assert (views == views[:, :, :1, :1]).all()

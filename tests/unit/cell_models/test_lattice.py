@@ -9,6 +9,7 @@ from marrow_models.errors import BundleError
 from marrow_models.networks.lattice import (
     EXACT_LIMIT,
     LARGEST_DIGIT,
+    LEAST_INPUTS,
     STEPS_PER_UNIT,
     TOP,
     LatticeReLU,
@@ -198,7 +199,7 @@ def test_a_crop_is_judged_alike_in_every_batch():
     assert np.array_equal(together, turned)
 
 
-@given(seed=st.integers(0, 10_000), inputs=st.integers(1, 600), size=st.floats(-8, 4), bias=st.floats(-8, 4))
+@given(seed=st.integers(0, 10_000), inputs=st.integers(LEAST_INPUTS, 600), size=st.floats(-8, 4), bias=st.floats(-8, 4))
 def test_one_digit_holds_any_weights_and_their_sums_stay_exact(seed, inputs, size, bias):
     rng = torch.Generator().manual_seed(seed)
     layer = nn.Conv2d(inputs, 3, 1)

@@ -234,7 +234,21 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("blocks = [1]\n", "blocks = [1]\nweight_digits = 3\n", "classifier.training.weight_digits must be 1 or 2"),
         ("blocks = [1, 2]\n", "blocks = [1, 2]\nweight_digits = 0\n", "detector.training.weight_digits must be 1 or 2"),
         ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.2", "coarsest_um_per_px above"),
-        ("noise = 2.0", "noise = 2.0\ncoarser = 1.5\ncoarsest_um_per_px = 0.4", "coarser must be from 0 to 1"),
+        ("noise = 2.0", "noise = 2.0\ncoarser = 1.5\ncoarsest_um_per_px = 0.3", "coarser must be from 0 to 1"),
+        ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.4", "must not be above slide_um_per_px"),
+        ("log_scale = 0.1", "log_scale = 0.1\ncoarser = 0.5", "detector.training.variety: coarser is for classifiers"),
+        ("blocks = [1]\n", "blocks = [1]\nweight_digits = 1\n", "weight_digits: only a CropNet"),
+        ("blocks = [1]\n", 'blocks = [1]\ncontinue_from = {bundle = "blood"}\n', "start or continue_from, not both"),
+        (
+            "blocks = [1, 2]\n",
+            'blocks = [1, 2]\ncontinue_from = {bundle = "blod"}\n',
+            "detector.training.continue_from: There is no model bundle 'blod'",
+        ),
+        (
+            "blocks = [1, 2]\n",
+            'blocks = [1, 2]\ncontinue_from = {bundle = "blood"}\n',
+            "detector.training.continue_from needs kinds in the order of nucleated",
+        ),
         ("restarts = [40, 80]", "restarts = [80, 40]", "detector.training.effort.restarts must rise"),
         ("restarts = [40, 80]", "restarts = [40, 100]", "detector.training.effort.restarts must rise"),
         ("batch = 8", 'batch = 8\nprecision = "half"', "'half' is none of float32, bfloat16"),
@@ -269,8 +283,8 @@ def test_recipes_come_with_marrow():
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_names_what_there_is(name):
     recipe = load_recipe(name)
-    goes_on_from = recipe.classifier and recipe.classifier.training.continue_from
-    assert recipe.name in (name, goes_on_from)
+    beginning = recipe.classifier and recipe.classifier.training.continue_from
+    assert recipe.name in (name, beginning and beginning.bundle)
     taxonomy = load_taxonomy(recipe.taxonomy)
     assert {use.layout for use in recipe.data.values()} <= READERS.keys() | {"phantom"}
     for role in ("detector", "classifier"):

@@ -253,10 +253,11 @@ def test_a_large_slide_is_cut_into_large_pieces_and_a_few_fields_into_small_ones
     def grid(columns, rows):
         return [Field(n, Rect(512 * (n % columns), 512 * (n // columns), 512, 512)) for n in range(columns * rows)]
 
-    few, many = pieces_of_work(grid(16, 8), 0.25), pieces_of_work(grid(32, 32), 0.25)
+    few, many = pieces_of_work(grid(16, 8), 0.25), pieces_of_work(grid(32, 16), 0.25)
     assert {len(piece) for piece in few} == {16}
     assert {len(piece) for piece in many} == {64}
     assert len(many) == MANY_PIECES
+    assert {len(piece) for piece in pieces_of_work(grid(32, 16), 0.25, workers=2)} == {16}
 
 
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=30), st.integers(1, 500))
