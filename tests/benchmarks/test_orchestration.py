@@ -15,7 +15,7 @@ from tests.benchmarks.report import plot_growth
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 FEW, MANY = 2, 24
-EMPTY_FEW, EMPTY_MANY = 50, 400
+EMPTY_FEW, EMPTY_MANY = 50, 1000
 AT = 100
 """Slides for which the share of orchestration is stated."""
 REAL_SLIDE_S = 60.0
