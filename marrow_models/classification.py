@@ -90,7 +90,7 @@ class Classifier:
         totals: dict[str, NDArray[np.float64]] = {}
         for view in range(self.settings.views):
             with torch.inference_mode():
-                scores = self.network(laid(batch, view).float().contiguous(memory_format=torch.channels_last))
+                scores = self.network(laid(batch, view).contiguous(memory_format=torch.channels_last))
             for name, score in scores.items():
                 totals[name] = totals.get(name, 0.0) + score.double().cpu().numpy()
         return {name: self._softmax(name, total / self.settings.views) for name, total in totals.items()}

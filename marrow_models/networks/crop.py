@@ -11,7 +11,7 @@ from monai.networks.blocks.convolutions import Convolution
 from torch import Tensor, nn
 
 from marrow_models.networks.heatmap import residual_stage
-from marrow_models.networks.lattice import put_on_lattice
+from marrow_models.networks.lattice import as_float, put_on_lattice
 
 
 class CropNet(nn.Module):
@@ -48,7 +48,10 @@ class CropNet(nn.Module):
         put_on_lattice(self)
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """Scores before the softmax, (N, outputs) for each head. ``crops`` is (N, 3, H, W), H and W multiples of 16."""
+        """Scores before the softmax, (N, outputs) for each head.
+
+        ``crops`` is (N, 3, H, W), H and W multiples of 16, in float32 or bytes.
+        """
         # The mean is rounded to whole steps again, so that the heads' sums are exact too.
-        features = self.pooled(self.stages(self.stem(crops)).float().mean(dim=(2, 3)))
+        features = self.pooled(self.stages(self.stem(as_float(crops))).float().mean(dim=(2, 3)))
         return {name: head(features) for name, head in self.heads.items()}

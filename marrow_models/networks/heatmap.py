@@ -14,7 +14,7 @@ from monai.networks.nets.resnet import ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marrow_models.networks.lattice import put_on_lattice
+from marrow_models.networks.lattice import as_float, put_on_lattice
 
 OUTPUT_STRIDE_PX = 4
 """Input pixels an output cell spans."""
@@ -63,7 +63,7 @@ class HeatmapNet(nn.Module):
 
         ``image`` is (N, 3, H, W), H and W multiples of 8; of bytes, no copy in float32 outlives the first layer.
         """
-        fine = self.fine(self.stem(image if image.is_floating_point() else image.float()))
+        fine = self.fine(self.stem(as_float(image)))
         context = functional.interpolate(self.lateral(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         features = self.trunk(self.merge(self.join((fine.float() + context) / 2)))
         return self.centre(features), self.box(features)

@@ -96,6 +96,11 @@ def round_activations(network: nn.Module, *, on: bool) -> None:
             module.rounds = on
 
 
+def as_float(pixels: Tensor) -> Tensor:
+    """``pixels`` in a floating type: those that are bytes in float32, as they lie in memory."""
+    return pixels if pixels.is_floating_point() else pixels.float()
+
+
 def folded_structure(network: Network) -> Network:
     """A copy of ``network`` as :func:`fold` leaves it: no normalisation, a bias everywhere, steps as unit."""
     structure = copy.deepcopy(network).eval()

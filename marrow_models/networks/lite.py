@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from monai.networks.blocks.convolutions import Convolution
 from torch import Tensor, nn
 
-from marrow_models.networks.lattice import LatticeLinear, put_on_lattice
+from marrow_models.networks.lattice import LatticeLinear, as_float, put_on_lattice
 
 STEM, FEATURES = 32, 1280
 STAGES = (
@@ -56,8 +56,11 @@ class LiteCrops(nn.Module):
         put_on_lattice(self)
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """Scores before the softmax, (N, outputs) for each head. ``crops`` is (N, 3, H, W), H and W multiples of 32."""
-        maps = self.top(self.blocks(self.stem(crops)))
+        """Scores before the softmax, (N, outputs) for each head.
+
+        ``crops`` is (N, 3, H, W), H and W multiples of 32, in float32 or bytes.
+        """
+        maps = self.top(self.blocks(self.stem(as_float(crops))))
         # The mean is rounded to whole steps again, so that the heads' sums are exact too.
         features = self.dropped(self.pooled(maps.mean(dim=(2, 3)) * POOLED_GAIN))
         return {name: head(features) for name, head in self.heads.items()}

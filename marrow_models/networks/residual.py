@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from monai.networks.nets.resnet import resnet50
 from torch import Tensor, nn
 
-from marrow_models.networks.lattice import put_on_lattice
+from marrow_models.networks.lattice import as_float, put_on_lattice
 
 FEATURES = 2048
 
@@ -29,6 +29,6 @@ class ResNet50Crops(nn.Module):
         put_on_lattice(self)
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """Scores before the softmax, (N, outputs) for each head. ``crops`` is (N, 3, H, W)."""
-        features = self.pooled(self.trunk(crops).flatten(1))
+        """Scores before the softmax, (N, outputs) for each head. ``crops`` is (N, 3, H, W), float32 or bytes."""
+        features = self.pooled(self.trunk(as_float(crops)).flatten(1))
         return {name: head(features) for name, head in self.heads.items()}

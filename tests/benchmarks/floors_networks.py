@@ -176,7 +176,9 @@ def by_workers(ready: tuple[Any, Groups], store: str, bundle: str, cells: int, w
 def _cluster(store: str, bundle: str, cells: int, workers: int) -> tuple[Any, Groups]:
     from tasks.home import Home
 
-    groups = groups_of(store, bundle, cells)
+    slide = Pyramid.open(Path(store))
+    fields = choose_fields(survey(slide, load_bundle(bundle)), cells or None)
+    groups = pieces_of_work(fields, slide.um_per_px, workers=2)  # the same pieces for one worker and for two
     plan = NightPlan(home=Path(store).parent / f"home-{workers}", cluster=f"local:{workers}")
     client = _opened(plan, Home(plan.home))
     names = list(client.scheduler_info(n_workers=-1)["workers"])

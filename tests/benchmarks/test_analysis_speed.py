@@ -86,7 +86,7 @@ def test_memory_that_is_kept_saves_time(results: Results) -> None:
 
 
 def test_two_workers_are_nearly_twice_as_fast_as_one(results: Results) -> None:
-    given = {"store": str(ingested().store), "bundle": "phantom", "cells": 0}
+    given = {"store": str(ingested(WHOLE_PX, WHOLE_CELLS).store), "bundle": "phantom", "cells": WHOLE}
     jobs = {
         str(number): Job(f"{FLOORS}:by_workers", given | {"workers": number}, environment=ONE_THREAD)
         for number in (1, 2)
