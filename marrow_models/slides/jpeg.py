@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import local
 
 import imagecodecs
 import numpy as np
@@ -18,6 +19,7 @@ _DHT, _SOS, _DQT, _DRI, _APP0, _APP14 = 0xC4, 0xDA, 0xDB, 0xDD, 0xE0, 0xEE
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive: what every decoder in the field reads."""
 _NEEDED = _FRAMES | {_DHT, _DQT, _DRI, _APP14}
+_OF_THREAD = local()
 MAX_TRAILER = 64
 """Bytes of padding that writers leave behind the end of a stream."""
 
@@ -126,14 +128,24 @@ def decode(stream: bytes, colour: ColourSpace, width_px: int, height_px: int) ->
     TileUnreadable
         It does not decode to that shape.
     """
+    hot = _hot(height_px, width_px)
     try:
         # Names, not TIFF numbers: for colorspace=6 imagecodecs returns an empty array without an error.
-        pixels = imagecodecs.jpeg8_decode(stream, colorspace=colour.upper(), outcolorspace="RGB")
+        pixels = imagecodecs.jpeg8_decode(stream, colorspace=colour.upper(), outcolorspace="RGB", out=hot)
     except (RuntimeError, ValueError) as error:
-        raise TileUnreadable(f"JPEG: {error}") from None
-    if pixels.shape != (height_px, width_px, 3):
-        raise TileUnreadable(f"JPEG decodes to {pixels.shape}, not to {width_px} x {height_px} px")
-    return np.asarray(pixels, dtype=np.uint8)
+        raise TileUnreadable(f"JPEG that is damaged or not of {width_px} x {height_px} px: {error}") from None
+    return np.array(pixels)
+
+
+def _hot(height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """Memory (height, width, 3) of this thread to decode into, where its last tile lay.
+
+    It is in the processor's cache. Decoding into memory that is not takes a third longer than the copy that follows.
+    """
+    last: NDArray[np.uint8] | None = getattr(_OF_THREAD, "hot", None)
+    if last is None or last.shape != (height_px, width_px, 3):
+        last = _OF_THREAD.hot = np.empty((height_px, width_px, 3), np.uint8)
+    return last
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:

@@ -16,7 +16,7 @@ from warehouse.dimensions import store_model
 from warehouse.load import load_slide
 from warehouse.records import CellClassRecord, ModelRecord
 from warehouse.runs import start_run
-from warehouse.staging import ROW_GROUP, cells_table
+from warehouse.staging import cells_table
 
 LABELS = tuple(f"class{k}" for k in range(34))
 FIELDS = 8
@@ -42,6 +42,8 @@ def write_cells(path: Path, count: int) -> None:
     pq.write_table(cells_table(cells).append_column("result_key", key), path)
 
 
+ROWS_AT_A_TIME = 16_384
+"""So much of the file stays in the processor's cache; a whole group of rows would be read into fresh memory."""
 COLUMNS = ("x_um", "y_um", "width_um", "height_um", "detection_score", "field_id", "near_missing")
 
 
@@ -52,7 +54,7 @@ def read_cells(path: Path) -> CellTable:
         column = {name: np.empty(rows, file.schema_arrow.field(name).type.to_pandas_dtype()) for name in COLUMNS}
         probabilities = np.empty((rows, len(LABELS)), np.float32)
         first = 0
-        for batch in file.iter_batches(ROW_GROUP, columns=[*COLUMNS, "probabilities"], use_threads=False):
+        for batch in file.iter_batches(ROWS_AT_A_TIME, columns=[*COLUMNS, "probabilities"], use_threads=False):
             here = slice(first, first + len(batch))
             for name, values in column.items():
                 values[here] = batch.column(name).to_numpy(zero_copy_only=False)

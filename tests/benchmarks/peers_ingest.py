@@ -1,4 +1,4 @@
-"""Other converters beside ours, where ``MARROW_BENCH_PEERS`` names the Python of an environment that has them.
+"""Other converters beside ours, where ``BENCH_PEERS`` names the Python of an environment that has them.
 
 Run by that Python as a script: ``python peers_ingest.py PEER SOURCE OUT``. Prints its CPU seconds without imports.
 """
@@ -26,7 +26,7 @@ def jobs(source: Path, folder: Path) -> dict[str, Job]:
     """A job for each peer that is there; none without the variable."""
     from tests.benchmarks.measure import Job
 
-    python = os.environ.get("MARROW_BENCH_PEERS")
+    python = os.environ.get("BENCH_PEERS")
     if not python:
         return {}
     found = {}
@@ -41,12 +41,12 @@ def jobs(source: Path, folder: Path) -> dict[str, Job]:
 def copier_jobs(source: Path, folder: Path) -> dict[str, Job]:
     """A script of somebody else that copies tiles, and ours as a process of its own; none without the variable.
 
-    ``MARROW_BENCH_COPIER`` names the script. It is run as ``python SCRIPT SOURCE copy_jpeg OUT``, and writes a file for
+    ``BENCH_COPIER`` names the script. It is run as ``python SCRIPT SOURCE copy_jpeg OUT``, and writes a file for
     each tile.
     """
     from tests.benchmarks.measure import Job
 
-    script = os.environ.get("MARROW_BENCH_COPIER")
+    script = os.environ.get("BENCH_COPIER")
     if not script:
         return {}
     run, copied, ingested = "tests.benchmarks.peers_ingest:run_whole", folder / "copier", folder / "whole"

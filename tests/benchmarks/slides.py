@@ -39,8 +39,8 @@ VERSION = 1
 
 
 def folder() -> Path:
-    """Where slides are kept: ``MARROW_BENCH_SLIDES``, else below the system's folder for temporary files."""
-    chosen = os.environ.get("MARROW_BENCH_SLIDES")
+    """Where slides are kept: ``BENCH_SLIDES``, else below the system's folder for temporary files."""
+    chosen = os.environ.get("BENCH_SLIDES")
     path = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"marrow-benchmarks-{os.getuid()}"
     path.mkdir(parents=True, exist_ok=True)
     return path

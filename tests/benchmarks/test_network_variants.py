@@ -20,7 +20,7 @@ LARGEST_LOSS = 0.002
 EXACT = {"eager", "channels_first", "digits"}
 """Bit for bit the same, and so chosen without asking."""
 SELDOM = {"compiled"}
-"""Takes a minute to compile: only where MARROW_BENCHMARK_ALL is set."""
+"""Takes a minute to compile: only where BENCH_ALL is set."""
 
 
 @pytest.mark.parametrize("bundle", ["phantom", "blood"])
@@ -31,9 +31,7 @@ def test_ways_to_run_the_networks(results: Results, bundle: str) -> None:
     given = {"bundle": bundle, "store": str(slide.store), "inbox": str(slide.inbox)}
     # The truth of a phantom is of cells that only its own bundle knows.
     given |= {"cells": 300 if bundle == "phantom" else 0}
-    chosen = [
-        name for name in VARIANTS if is_here(name) and (name not in SELDOM or "MARROW_BENCHMARK_ALL" in os.environ)
-    ]
+    chosen = [name for name in VARIANTS if is_here(name) and (name not in SELDOM or "BENCH_ALL" in os.environ)]
     jobs = {
         name: Job("tests.benchmarks.variants:forward", given | {"variant": name}, environment=ONE_THREAD)
         for name in chosen

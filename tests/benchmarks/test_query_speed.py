@@ -1,6 +1,6 @@
 """What analysts ask of the published views, beside the same of one flat table; and every view on its own.
 
-Millions of cells: ``MARROW_BENCH_CELLS`` (10 by default; 100 takes a quarter of an hour and 20 GB of disk).
+Millions of cells: ``BENCH_CELLS`` (10 by default; 100 takes a quarter of an hour and 20 GB of disk).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_S = 1.0
 
 @pytest.fixture(scope="module")
 def millions() -> int:
-    return int(os.environ.get("MARROW_BENCH_CELLS", "10"))
+    return int(os.environ.get("BENCH_CELLS", "10"))
 
 
 @pytest.fixture(scope="module")
