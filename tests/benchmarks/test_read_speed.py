@@ -21,7 +21,7 @@ def test_a_field_costs_the_decoding_of_its_tiles(results: Results, tmp_path: Pat
         "decoding of its tiles": Job("tests.benchmarks.floors_ingest:read_regions", {"source": str(source)}),
         "ours": Job("tests.benchmarks.work_ingest:read_regions", {"store": str(store)}),
     }
-    costs = side_by_side(jobs, runs=5)
+    costs = side_by_side(jobs, runs=11)
     names = {"ours": "ours", "floor": "decoding of its tiles", "target": 1.2}
     results.add(
         ratio_of("random 512 x 512 px", costs, **names, of=lambda cost: cost.said["cpu_ms"], unit="CPU ms"),
