@@ -22,9 +22,10 @@ from marrow_models.networks.digits import fast_where_equal
 from marrow_models.networks.heatmap import HeatmapNet
 from marrow_models.networks.lattice import fold
 from marrow_models.taxonomy import Taxonomy, load_taxonomy
-from marrow_models.training.classifier import ClassifierNetwork, train_classifier
+from marrow_models.training.classifier import ClassifierNetwork, ClassifierTraining, train_classifier
 from marrow_models.training.crops import CropSet, CropShape, crops_of_pictures, examples_of
-from marrow_models.training.detector import train_detector
+from marrow_models.training.detector import DetectorTraining, train_detector
+from marrow_models.training.go_on import opened
 from marrow_models.training.loop import Run, Step
 from marrow_models.training.measure import fitted_temperature, judge_classes, judge_detector, told
 from marrow_models.training.pictures import MarkedPictures, marked_pictures
@@ -149,7 +150,8 @@ class Workshop:
 
     def train_detector(self) -> HeatmapNet:
         """Train the detector, or read the trained one."""
-        recipe, held_back = self.detector_recipe, self.marked("val")
+        recipe, run = self.detector_recipe, self._begun(DETECTOR, self.detector_recipe.training)
+        held_back = self.marked("val")
 
         def validate(network: HeatmapNet) -> float:
             folded = fold(network, recipe.training.weight_digits)
@@ -158,7 +160,7 @@ class Workshop:
 
         return train_detector(
             self.marked("train"),
-            self._run(DETECTOR, recipe.training.effort.device),
+            run,
             recipe.training,
             kinds=len(recipe.kinds),
             seed=self.recipe.seed,
@@ -168,7 +170,8 @@ class Workshop:
 
     def train_classifier(self) -> ClassifierNetwork:
         """Train the classifier, or read the trained one."""
-        recipe, held_back = self.classifier_recipe, self.crops("val")
+        recipe, run = self.classifier_recipe, self._begun(CLASSIFIER, self.classifier_recipe.training)
+        held_back = self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
             folded = fold(network, recipe.training.weight_digits)
@@ -178,16 +181,20 @@ class Workshop:
 
         return train_classifier(
             self.crops("train"),
-            self._run(CLASSIFIER, recipe.training.effort.device),
+            run,
             recipe.training,
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
         )
 
-    def _run(self, role: str, device: str) -> Run:
-        least_s = 0.0 if device == "cpu" else BETWEEN_CHECKPOINTS_S
-        return Run(self.folder / role, every=REPORT_EVERY, least_s=least_s)
+    def _begun(self, role: str, training: DetectorTraining | ClassifierTraining) -> Run:
+        """The folder of a training. What it goes on from is looked for before any picture is read."""
+        least_s = 0.0 if training.effort.device == "cpu" else BETWEEN_CHECKPOINTS_S
+        run = Run(self.folder / role, every=REPORT_EVERY, least_s=least_s)
+        if training.continue_from is not None and not run.began:
+            opened(training.continue_from, role)
+        return run
 
     def train_all(self) -> None:
         """Train every network of ``roles``, and do nothing with them."""

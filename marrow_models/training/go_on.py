@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from marrow_models.bundle import CLASSIFIER, DETECTOR, Bundle, load_bundle
 from marrow_models.classification import CLASS_HEAD
-from marrow_models.errors import UserError
+from marrow_models.errors import BundleError, UserError
 from marrow_models.networks.loading import read_weights
 from marrow_models.networks.unfold import Rows, take_over
 
@@ -28,13 +28,21 @@ class Beginning:
     """Of the weights of the network in it. A bundle of that name may be of a later version one day."""
 
 
+def opened(beginning: Beginning, role: str) -> Bundle:
+    """The bundle; UserError that names the key of the recipe where there is none or it is damaged."""
+    try:
+        return load_bundle(beginning.bundle)
+    except BundleError as error:
+        raise UserError(f"{role}.training.continue_from: {error}") from None
+
+
 def detector_from(beginning: Beginning, network: nn.Module, images: Iterable[Tensor], um_per_px: float) -> None:
     """Put the detector of a bundle into ``network``, which will read ``um_per_px``.
 
     Kinds of objects are in the order of :data:`marrow_models.training.pictures.KINDS`; further ones begin with nothing.
     UserError where it is another detector than was meant, or its shape or scale is another.
     """
-    bundle = load_bundle(beginning.bundle)
+    bundle = opened(beginning, "detector")
     kinds = int(bundle.networks["detector"].get("kinds", 1))
     both = list(range(min(kinds, int(network.get_submodule("centre").out_channels))))  # type: ignore[arg-type]
     _refuse_scale(bundle, "detector", bundle.detector.um_per_px, um_per_px)
@@ -54,7 +62,7 @@ def classifier_from(
     over by their names; new labels and attributes begin with nothing. UserError where it is another classifier than was
     meant, or its trunk or scale is another.
     """
-    bundle = load_bundle(beginning.bundle)
+    bundle = opened(beginning, "classifier")
     told = {CLASS_HEAD: bundle.labels} | dict(bundle.classifier.attributes)
     rows = {f"heads.{head}": _alike(names, told.get(head, ())) for head, names in outputs.items()}
     _refuse_scale(bundle, "classifier", bundle.classifier.um_per_px, um_per_px)

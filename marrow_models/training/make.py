@@ -26,6 +26,7 @@ from marrow_models.training.assemble import assemble_bundle, weights_of
 from marrow_models.training.classifier import heads_of
 from marrow_models.training.crops import MISSING
 from marrow_models.training.from_recipe import Workshop
+from marrow_models.training.go_on import opened
 from marrow_models.training.measure import judge_attributes, judge_classes, judge_detector, told
 from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR
 
@@ -224,7 +225,7 @@ def _starts(workshop: Workshop) -> list[str]:
     for role, part in ((DETECTOR, recipe.detector), (CLASSIFIER, recipe.classifier)):
         beginning = part.training.continue_from if part else None
         if role in workshop.roles and beginning is not None:
-            bundle = load_bundle(beginning.bundle)
+            bundle = opened(beginning, role)
             digest = beginning.sha256 or bundle.files[_WEIGHTS[role]]
             version = f" {bundle.version}" if bundle.files[_WEIGHTS[role]] == digest else ""
             starts.append(

@@ -16,10 +16,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from marrow_models.bundle import load_bundle
 from marrow_models.classification import VIEWS
 from marrow_models.datasets.options import ReadOptions
-from marrow_models.errors import BundleError, UserError
+from marrow_models.errors import UserError
 from marrow_models.model_settings import SurveySettings
 from marrow_models.training.classifier import NETWORKS, ClassifierTraining
 from marrow_models.training.detector import DetectorTraining
@@ -152,13 +151,6 @@ def _check(recipe: RecipeFile, where: str) -> None:
         raise UserError(f"{where}: {key}: {value!r} is none of {', '.join(known)}.")
     if recipe.classifier and recipe.classifier.training.start and recipe.classifier.training.network == "CropNet":
         raise UserError(f"{where}: classifier.training.start: no weights are published for a CropNet.")
-    for role, part in ((DETECTOR, recipe.detector), (CLASSIFIER, recipe.classifier)):
-        beginning = part.training.continue_from if part else None
-        if beginning is not None:
-            try:
-                load_bundle(beginning.bundle)
-            except BundleError as error:
-                raise UserError(f"{where}: {role}.training.continue_from: {error}") from None
     for broken, rule in (*_rules(recipe), *_detector_rules(recipe.detector), *_classifier_rules(recipe.classifier)):
         if broken:
             raise UserError(f"{where}: {rule}.")

@@ -254,6 +254,16 @@ def test_a_recipe_goes_on_from_the_bundle_of_another(tmp_path):
     assert all(bool((w.abs() <= 127 * lowest_bit(w).amin(dim=1, keepdim=True)).all()) for w in deep)
 
 
+@pytest.mark.parametrize("role", [DETECTOR, CLASSIFIER])
+def test_a_bundle_to_go_on_from_that_is_not_there_is_said_before_pictures_are_read(tmp_path, role):
+    recipe = lowered(load_recipe("blood"))
+    part = getattr(recipe, role)
+    training = replace(part.training, continue_from=Beginning("blod"))
+    workshop = Workshop(replace(recipe, **{role: replace(part, training=training)}), {}, tmp_path / "work", (role,))
+    with pytest.raises(UserError, match=rf"{role}\.training\.continue_from: There is no model bundle 'blod'"):
+        workshop.train_all()
+
+
 def check_detector(bundle, recipe, figures):
     if recipe.detector is None:
         assert bundle.detector_digest == load_bundle("phantom").detector_digest

@@ -241,11 +241,6 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("blocks = [1]\n", 'blocks = [1]\ncontinue_from = {bundle = "blood"}\n', "start or continue_from, not both"),
         (
             "blocks = [1, 2]\n",
-            'blocks = [1, 2]\ncontinue_from = {bundle = "blod"}\n',
-            "detector.training.continue_from: There is no model bundle 'blod'",
-        ),
-        (
-            "blocks = [1, 2]\n",
             'blocks = [1, 2]\ncontinue_from = {bundle = "blood"}\n',
             "detector.training.continue_from needs kinds in the order of nucleated",
         ),
