@@ -26,7 +26,7 @@ from marrow_models.training.classifier import ClassifierNetwork, ClassifierTrain
 from marrow_models.training.crops import CropSet, CropShape, crops_of_pictures, examples_of
 from marrow_models.training.detector import DetectorTraining, train_detector
 from marrow_models.training.go_on import opened
-from marrow_models.training.loop import Run, Step
+from marrow_models.training.loop import Run, Step, has_begun
 from marrow_models.training.measure import fitted_temperature, judge_classes, judge_detector, told
 from marrow_models.training.pictures import MarkedPictures, marked_pictures
 from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, ClassifierRecipe, DetectorRecipe, RecipeFile
@@ -150,7 +150,8 @@ class Workshop:
 
     def train_detector(self) -> HeatmapNet:
         """Train the detector, or read the trained one."""
-        recipe, run = self.detector_recipe, self._begun(DETECTOR, self.detector_recipe.training)
+        recipe = self.detector_recipe
+        self._look_for_beginning(DETECTOR, recipe.training)
         held_back = self.marked("val")
 
         def validate(network: HeatmapNet) -> float:
@@ -160,7 +161,7 @@ class Workshop:
 
         return train_detector(
             self.marked("train"),
-            run,
+            self._run(DETECTOR, recipe.training.effort.device),
             recipe.training,
             kinds=len(recipe.kinds),
             seed=self.recipe.seed,
@@ -170,7 +171,8 @@ class Workshop:
 
     def train_classifier(self) -> ClassifierNetwork:
         """Train the classifier, or read the trained one."""
-        recipe, run = self.classifier_recipe, self._begun(CLASSIFIER, self.classifier_recipe.training)
+        recipe = self.classifier_recipe
+        self._look_for_beginning(CLASSIFIER, recipe.training)
         held_back = self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
@@ -181,20 +183,21 @@ class Workshop:
 
         return train_classifier(
             self.crops("train"),
-            run,
+            self._run(CLASSIFIER, recipe.training.effort.device),
             recipe.training,
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
         )
 
-    def _begun(self, role: str, training: DetectorTraining | ClassifierTraining) -> Run:
-        """The folder of a training. What it goes on from is looked for before any picture is read."""
-        least_s = 0.0 if training.effort.device == "cpu" else BETWEEN_CHECKPOINTS_S
-        run = Run(self.folder / role, every=REPORT_EVERY, least_s=least_s)
-        if training.continue_from is not None and not run.began:
+    def _look_for_beginning(self, role: str, training: DetectorTraining | ClassifierTraining) -> None:
+        """Make sure that what a training goes on from is there, before any picture is read or anything written."""
+        if training.continue_from is not None and not has_begun(self.folder / role):
             opened(training.continue_from, role)
-        return run
+
+    def _run(self, role: str, device: str) -> Run:
+        least_s = 0.0 if device == "cpu" else BETWEEN_CHECKPOINTS_S
+        return Run(self.folder / role, every=REPORT_EVERY, least_s=least_s)
 
     def train_all(self) -> None:
         """Train every network of ``roles``, and do nothing with them."""

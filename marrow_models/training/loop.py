@@ -94,7 +94,7 @@ class Run:
     @property
     def began(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        return (self.folder / "state.json").exists()
+        return has_begun(self.folder)
 
     def optimise(
         self,
@@ -206,6 +206,11 @@ class Run:
         with (self.folder / "curve.csv").open("a", encoding="utf-8", newline="") as file:
             figure = "" if step.figure is None else f"{step.figure:.6f}"
             csv.writer(file).writerow([step.number, f"{step.loss:.6f}", figure])
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint in the folder of a training."""
+    return (folder / "state.json").exists()
 
 
 def layout_of(network: nn.Module, device: torch.device) -> torch.memory_format:
