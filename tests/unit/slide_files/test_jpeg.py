@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -111,3 +113,39 @@ def test_the_colour_space_is_what_container_and_stream_agree_on(stream: bytes, d
 def test_our_own_tiles_decode_to_nearly_what_they_were_made_of() -> None:
     decoded = jpeg.decode(jpeg.encode(TILE), "ycbcr", 64, 48)
     assert np.abs(decoded.astype(int) - TILE).mean() < 3
+
+
+def test_a_tile_keeps_its_pixels_when_the_next_ones_are_decoded() -> None:
+    first = jpeg.decode(STREAM, "ycbcr", 64, 48)
+    before = first.copy()
+    for _ in range(3):
+        jpeg.decode(jpeg_of(255 - TILE), "ycbcr", 64, 48)
+    np.testing.assert_array_equal(first, before)
+
+
+def test_a_damaged_tile_shows_nothing_of_the_one_before() -> None:
+    damaged = [STREAM[: int(len(STREAM) * share)] + jpeg.EOI for share in (0.6, 0.75, 0.9)]
+    damaged += [STREAM[:-40] + bytes(38) + jpeg.EOI]
+    for stream in damaged:
+        seen = []
+        for before in (np.zeros_like(TILE), np.full_like(TILE, 255)):
+            jpeg.decode(jpeg_of(before), "ycbcr", 64, 48)
+            try:
+                seen.append(jpeg.decode(stream, "ycbcr", 64, 48).tobytes())
+            except TileUnreadable:
+                seen.append(b"refused")
+        assert seen[0] == seen[1]
+
+
+def test_threads_decode_apart() -> None:
+    streams = {value: jpeg_of(np.full_like(TILE, value)) for value in (10, 120, 240)}
+    with ThreadPoolExecutor(3) as threads:
+        decoded = list(
+            threads.map(lambda value: (value, jpeg.decode(streams[value], "ycbcr", 64, 48)), [*streams] * 60)
+        )
+    assert all((pixels == imagecodecs.jpeg8_decode(streams[value])).all() for value, pixels in decoded)
+
+
+def test_a_tile_of_another_size_says_which_was_expected() -> None:
+    with pytest.raises(TileUnreadable, match="damaged or not of 32 x 48 px"):
+        jpeg.decode(STREAM, "ycbcr", 32, 48)
