@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marrow_models.classification import CLASS_HEAD
+from marrow_models.errors import UserError
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.networks.lite import LiteCrops
@@ -21,6 +22,7 @@ from marrow_models.training.augment import Variety, seen_coarser, varied_colours
 from marrow_models.training.crops import MISSING, CropSet, centre_crops
 from marrow_models.training.go_on import Beginning, classifier_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
+from marrow_models.training.stains import OtherStains, Stain, stain_of
 
 ClassifierNetwork = CropNet | LiteCrops | ResNet50Crops
 SHIFT_UM = 0.8
@@ -54,6 +56,8 @@ class ClassifierTraining:
     """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
     continue_from: Beginning | None = None
     """The bundle from whose classifier the training goes on."""
+    other_stains: float = 0.0
+    """Share of the views that are shown in the stains of the pictures whose use is ``colours``."""
     mixing: float = 0.0
     """Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0: none."""
 
@@ -76,11 +80,12 @@ def train_classifier(
     run: Run,
     training: ClassifierTraining,
     *,
+    stains: Sequence[Stain] = (),
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
     validate: Callable[[ClassifierNetwork], float] | None = None,
 ) -> ClassifierNetwork:
-    """Train all heads on ``crops``; resumes from what ``run`` holds."""
+    """Train all heads on ``crops``, shown in their own stain and in ``stains``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
     network = NETWORKS[training.network](heads_of(crops), training)
     if training.start is not None and not isinstance(network, CropNet):
@@ -93,11 +98,13 @@ def train_classifier(
     device = torch.device(training.effort.device)
     layout = layout_of(network, device)
     pixels = _on_device(crops.images, device)
+    restained = _other_stains(crops, stains, training, seed)
 
     def loss(shared: nn.Module, _: None, rng: np.random.Generator) -> Tensor:
         chosen = np.sort(rng.choice(len(crops), batch, p=chances))
         images = pixels(chosen).permute(0, 3, 1, 2).float()
         images = varied_places(images, crops.shape.crop_px, crops.shape.um_per_px, training.variety, rng)
+        images = restained(images, rng)
         images = seen_coarser(images, crops.shape.um_per_px, training.variety, rng)
         images = varied_colours(images, training.variety, rng)
         targets = {name: target.to(device) for name, target in _targets(crops, chosen, training).items()}
@@ -116,6 +123,22 @@ def _looks(crops: CropSet, seed: int) -> Iterator[Tensor]:
     for part in np.array_split(np.sort(chosen), -(-len(chosen) // LOOKED_AT_ONCE)):
         images = torch.from_numpy(centre_crops(crops.take(part)))
         yield images.permute(0, 3, 1, 2).float() / STEPS_PER_UNIT
+
+
+def _other_stains(
+    crops: CropSet, stains: Sequence[Stain], training: ClassifierTraining, seed: int
+) -> Callable[[Tensor, np.random.Generator], Tensor]:
+    """Shows a share of the views in ``stains``; UserError where the crops' own stain cannot be told."""
+    if not training.other_stains:
+        return lambda images, _: images
+    chosen = np.random.default_rng(seed).permutation(len(crops))[:LOOKED_AT]
+    own = stain_of(centre_crops(crops.take(np.sort(chosen)))[:, ::2, ::2])
+    if own is None:
+        raise UserError(
+            "classifier.training.other_stains: in the cells to be learned, glass, red cells and nuclei cannot be told "
+            "from each other by their colours. Leave other_stains out."
+        )
+    return OtherStains(own, stains, training.other_stains)
 
 
 def _on_device(images: NDArray[np.uint8], device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:

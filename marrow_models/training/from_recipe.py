@@ -11,6 +11,7 @@ import numpy as np
 
 from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.datasets.attributes import load_schema
+from marrow_models.datasets.images import read_image
 from marrow_models.datasets.readers import read_data_set
 from marrow_models.datasets.records import AttributeSchema, DataSet, Picture
 from marrow_models.datasets.splits import Split, split_pictures
@@ -29,7 +30,16 @@ from marrow_models.training.go_on import opened
 from marrow_models.training.loop import Run, Step, has_begun
 from marrow_models.training.measure import fitted_temperature, judge_classes, judge_detector, told
 from marrow_models.training.pictures import MarkedPictures, marked_pictures
-from marrow_models.training.recipe_file import CLASSIFIER, DETECTOR, ClassifierRecipe, DetectorRecipe, RecipeFile
+from marrow_models.training.recipe_file import (
+    CLASSIFIER,
+    COLOURS,
+    DETECTOR,
+    ClassifierRecipe,
+    DataUse,
+    DetectorRecipe,
+    RecipeFile,
+)
+from marrow_models.training.stains import Stain, stains_of
 
 REPORT_EVERY = 50
 """Steps between two checkpoints."""
@@ -63,7 +73,7 @@ class Workshop:
                 raise UserError(
                     f"--data {name}: the recipe has no [data.{name}]; it has {', '.join(self.recipe.data)}."
                 )
-        uses = {name: use for name, use in self.recipe.data.items() if set(use.use) & set(self.roles)}
+        uses = {name: use for name, use in self.recipe.data.items() if self._is_used(name, use)}
         missing = [name for name in uses if name not in self.paths]
         if missing:
             raise UserError(f"The recipe needs {', '.join(f'--data {name}=PATH' for name in missing)} as well.")
@@ -148,6 +158,17 @@ class Workshop:
             attribute_values=self.schema.values if self.schema else None,
         )
 
+    def stains(self) -> tuple[Stain, ...]:
+        """What the cells are shown in besides their own: the stains of the training pictures for ``colours``."""
+        names = [name for name, use in self.recipe.data.items() if COLOURS in use.use]
+        missing = [f"--data {name}=PATH" for name in names if name not in self.data_sets]
+        if missing:
+            raise UserError(f"The recipe needs {', '.join(missing)} for its colours.")
+        found = stains_of(read_image(p.image)[::2, ::2] for name in names for p in self.splits[name].train)
+        if names and not found:
+            raise UserError(f"No picture of {', '.join(names)} shows glass, red cells and nuclei; its colours are needed.")
+        return found
+
     def train_detector(self) -> HeatmapNet:
         """Train the detector, or read the trained one."""
         recipe = self.detector_recipe
@@ -185,6 +206,7 @@ class Workshop:
             self.crops("train"),
             self._run(CLASSIFIER, recipe.training.effort.device),
             recipe.training,
+            stains=self.stains(),
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
@@ -235,6 +257,12 @@ class Workshop:
             temperature,
             recipe.views,
             dict(self.schema.values) if self.schema else {},
+        )
+
+    def _is_used(self, name: str, use: DataUse) -> bool:
+        """Pictures for their colours are of use to a training only, and read where they are given."""
+        return bool(set(use.use) & set(self.roles)) or (
+            COLOURS in use.use and CLASSIFIER in self.roles and name in self.paths
         )
 
     def _names(self, use: str) -> list[str]:

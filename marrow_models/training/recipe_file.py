@@ -28,6 +28,9 @@ from marrow_models.training.pictures import KINDS
 RECIPES = Path(__file__).parent.parent / "recipes"
 RECIPE = "recipe.toml"
 DETECTOR, CLASSIFIER = "detector", "classifier"
+COLOURS = "colours"
+"""Use of pictures in whose stains the cells of a classifier are shown; nothing that is marked in them is looked at."""
+USES = (DETECTOR, CLASSIFIER, COLOURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class DataUse:
     layout: str
     """A name of :data:`marrow_models.datasets.readers.READERS`."""
     use: tuple[str, ...] = (DETECTOR, CLASSIFIER)
-    """Which networks learn from it."""
+    """Which networks learn from it, and whether the classifier is shown its colours."""
     taxonomy: str | None = None
     um_per_px: float | None = None
     um_per_px_by_domain: Mapping[str, float] = field(default_factory=dict)
@@ -138,10 +141,10 @@ def load_recipe(name_or_path: str | Path) -> RecipeFile:
 
 def _check(recipe: RecipeFile, where: str) -> None:
     unknown: list[tuple[str, str, tuple[str, ...]]] = [
-        (f"data.{name}.use", value, (DETECTOR, CLASSIFIER))
+        (f"data.{name}.use", value, USES)
         for name, use in recipe.data.items()
         for value in use.use
-        if value not in (DETECTOR, CLASSIFIER)
+        if value not in USES
     ]
     kinds = recipe.detector.kinds if recipe.detector else ()
     unknown += [("detector.kinds", kind, KINDS) for kind in kinds if kind not in KINDS]
@@ -173,6 +176,12 @@ def _rules(recipe: RecipeFile) -> Rules:
         (
             recipe.classifier is not None and recipe.classifier.training.variety.coarsest_um_per_px > coarsest,
             "classifier.training.variety.coarsest_um_per_px must not be above slide_um_per_px",
+        ),
+        (
+            recipe.classifier is not None
+            and bool(recipe.classifier.training.other_stains)
+            != any(COLOURS in use.use for use in recipe.data.values()),
+            f"classifier.training.other_stains needs a data set with {COLOURS!r} in its use, and that needs other_stains",
         ),
         *((size <= 0, f"data.{name}: um_per_px must be above 0") for name, size in sizes),
     ]
@@ -226,6 +235,7 @@ def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
             "classifier.training: give start or continue_from, not both",
         ),
         _coarser_rule(recipe),
+        (not 0 <= training.other_stains <= 1, "classifier.training.other_stains must be from 0 to 1"),
         *_effort_rules("classifier", training.effort),
     ]
 
