@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from marrow_models.diagnosis.differential import Specimen
 from marrow_models.diagnosis.features import LOG_ME
 from marrow_models.diagnosis.findings import Finding, FindingState, apply_rules
+from marrow_models.diagnosis.intervals import wilson_interval
 from marrow_models.diagnosis.rules import NdcUse, RuleKind
 from marrow_models.errors import UserError
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from marrow_models.diagnosis.rules import CountLimit, RuleSet
 
 
+WITHOUT_NUCLEUS = ("platelet", "erythrocyte")
+"""Headings of what a detector of nucleated cells does not count."""
+LARGEST_WITHOUT_NUCLEUS = 0.05
+"""Share of the counted cells that a classifier may call so: above, the two see different things, as in a stain that one
+of them was not trained on."""
+
+
 class Status(StrEnum):
     """What a suggestion is worth."""
 
@@ -28,7 +36,7 @@ class Status(StrEnum):
     REVIEW = "review"
     """The model names a diagnosis and a rule stands against it: a person has to look first."""
     UNCLASSIFIED = "unclassified"
-    """Enough cells, but unlike the training, or no diagnosis is probable enough."""
+    """Enough cells, but unlike the training, or no diagnosis is probable enough, or their classes make no sense."""
     INSUFFICIENT = "insufficient"
     """Too few cells were counted."""
     NOT_APPLICABLE = "not_applicable"
@@ -67,13 +75,18 @@ def suggest(
     One of ``rule_sets`` must say how many cells are enough for ``use`` (UserError otherwise). The findings
     of the rules are given whatever the model says, if anything was counted.
     """
+    strange = _strange_classes(differential)
     if differential.specimen is not Specimen.BONE_MARROW:
         reason = f"The specimen is {differential.specimen}: the rules and the model are for bone marrow."
-        return _without_diagnosis(Status.NOT_APPLICABLE, (reason,), (), rule_sets, model)
+        return _without_diagnosis(Status.NOT_APPLICABLE, (reason, *strange), (), rule_sets, model)
     limit = _limit(differential, rule_sets, use)
     if differential.total < limit.cells:
         findings = _findings(differential, rule_sets, age_years, None)
-        return _without_diagnosis(Status.INSUFFICIENT, (_too_few(differential, limit),), findings, rule_sets, model)
+        reasons = (_too_few(differential, limit), *strange)
+        return _without_diagnosis(Status.INSUFFICIENT, reasons, findings, rule_sets, model)
+    if strange:
+        findings = _findings(differential, rule_sets, age_years, None)
+        return _without_diagnosis(Status.UNCLASSIFIED, strange, findings, rule_sets, model)
     prediction = model.predict(differential)
     doubt = _doubt(prediction, model.least_probability)
     if doubt is not None:
@@ -133,6 +146,18 @@ def _limit(differential: Differential, rule_sets: Sequence[RuleSet], use: NdcUse
         if (limit := rules.limit(differential.specimen, use)) is not None:
             return limit
     raise UserError(f"no rule set says how many cells of {differential.specimen} are enough; add icsh2008.")
+
+
+def _strange_classes(differential: Differential) -> tuple[str, ...]:
+    """Why the classes of these cells are not to be trusted; nothing where they may be."""
+    odd = sum(differential.excluded.get(heading, 0) for heading in WITHOUT_NUCLEUS)
+    cells = differential.total + (differential.nrbc or 0) + odd
+    if not odd or wilson_interval(odd, cells).low <= 100 * LARGEST_WITHOUT_NUCLEUS:
+        return ()
+    return (
+        f"The classes are not to be trusted: {odd} of {cells} cells that were detected as nucleated are classified as "
+        "platelets or red cells. The stain or the scanner is unlike those of the classifier's training.",
+    )
 
 
 def _too_few(differential: Differential, limit: CountLimit) -> str:

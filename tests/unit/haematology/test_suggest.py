@@ -166,6 +166,42 @@ def test_icc_asks_for_less_blasts_than_who():
     assert (who.status, icc.status) == (Status.REVIEW, Status.SUGGESTED)
 
 
+# --- classes that make no sense ----------------------------------------------------------------------------
+
+
+def without_nucleus(odd, cells):
+    """What is said of ``odd`` of ``cells`` cells."""
+    return (
+        f"The classes are not to be trusted: {odd} of {cells} cells that were detected as nucleated are classified as "
+        "platelets or red cells. The stain or the scanner is unlike those of the classifier's training."
+    )
+
+
+def test_where_nucleated_cells_are_classified_as_platelets_nothing_is_suggested():
+    counts = typical("AML") | {"thrombocyte": 60, "giant_platelet": 10, "erythrocyte": 20}
+    found = suggestion(counts)
+    assert (found.status, found.diagnosis, found.probabilities) == (Status.UNCLASSIFIED, None, {})
+    assert found.reasons[0] == without_nucleus(90, differential(counts, MARROW49).total + 90)
+    assert found.findings
+
+
+def test_a_platelet_taken_for_a_nucleated_cell_now_and_then_spoils_no_suggestion():
+    assert suggestion(typical("AML") | {"thrombocyte": 30}).status is Status.SUGGESTED
+    # A share above the limit that may be chance: 4 of 64.
+    few = suggestion(typical("AML", 60) | {"thrombocyte": 4}, use=NdcUse.PRECISE)
+    assert "not to be trusted" not in " ".join(few.reasons)
+
+
+@pytest.mark.parametrize(("specimen", "status"), [("blood", Status.NOT_APPLICABLE), ("bone_marrow", "insufficient")])
+def test_classes_that_make_no_sense_are_named_whatever_else_stands_against_a_suggestion(specimen, status):
+    counts = differential(
+        {"platelet": 46, "eosinophil": 10, "erythroblast": 5}, load_taxonomy("pbc11"), specimen=specimen
+    )
+    found = suggest(counts, rule_sets=RULE_SETS, model=small_model())
+    assert found.status == status
+    assert found.reasons[1] == without_nucleus(46, 61)
+
+
 # --- other specimens and ages ------------------------------------------------------------------------------
 
 
