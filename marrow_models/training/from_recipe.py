@@ -166,7 +166,9 @@ class Workshop:
             raise UserError(f"The recipe needs {', '.join(missing)} for its colours.")
         found = stains_of(read_image(p.image)[::2, ::2] for name in names for p in self.splits[name].train)
         if names and not found:
-            raise UserError(f"No picture of {', '.join(names)} shows glass, red cells and nuclei; its colours are needed.")
+            raise UserError(
+                f"No picture of {', '.join(names)} shows glass, red cells and nuclei; its colours are needed."
+            )
         return found
 
     def train_detector(self) -> HeatmapNet:
@@ -194,6 +196,7 @@ class Workshop:
         """Train the classifier, or read the trained one."""
         recipe = self.classifier_recipe
         self._look_for_beginning(CLASSIFIER, recipe.training)
+        stains = self.stains()
         held_back = self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
@@ -206,7 +209,7 @@ class Workshop:
             self.crops("train"),
             self._run(CLASSIFIER, recipe.training.effort.device),
             recipe.training,
-            stains=self.stains(),
+            stains=stains,
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,

@@ -141,10 +141,7 @@ def load_recipe(name_or_path: str | Path) -> RecipeFile:
 
 def _check(recipe: RecipeFile, where: str) -> None:
     unknown: list[tuple[str, str, tuple[str, ...]]] = [
-        (f"data.{name}.use", value, USES)
-        for name, use in recipe.data.items()
-        for value in use.use
-        if value not in USES
+        (f"data.{name}.use", value, USES) for name, use in recipe.data.items() for value in use.use if value not in USES
     ]
     kinds = recipe.detector.kinds if recipe.detector else ()
     unknown += [("detector.kinds", kind, KINDS) for kind in kinds if kind not in KINDS]
@@ -181,7 +178,7 @@ def _rules(recipe: RecipeFile) -> Rules:
             recipe.classifier is not None
             and bool(recipe.classifier.training.other_stains)
             != any(COLOURS in use.use for use in recipe.data.values()),
-            f"classifier.training.other_stains needs a data set with {COLOURS!r} in its use, and that needs other_stains",
+            f"classifier.training.other_stains needs a data set with {COLOURS!r} in its use, and that needs it",
         ),
         *((size <= 0, f"data.{name}: um_per_px must be above 0") for name, size in sizes),
     ]

@@ -30,8 +30,6 @@ LEAST_PIXELS = 64
 """By which a colour is measured."""
 LEAST_ANGLE = 0.1
 """Between red cells and nuclei, in radians; below, the picture is of one colour."""
-LOG_AMOUNT = 0.1
-"""Standard deviation of the amount of each dye in a view."""
 _DARK = 0.995
 
 
@@ -93,6 +91,10 @@ class OtherStains:
     others: Sequence[Stain]
     share: float
     """Of the views that are shown in another stain."""
+    way: tuple[float, float] = (0.2, 1.0)
+    """Least and largest part of the way to the other stain; each view goes its own."""
+    log_amount: float = 0.1
+    """Standard deviation of the amount of each dye: no two smears of a laboratory are alike."""
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Views of ``images`` (N, 3, H, W), each as it is or on its way to a stain of ``others``."""
@@ -100,18 +102,19 @@ class OtherStains:
         if not len(chosen) or not self.others:
             return images
         to = [self.others[int(i)] for i in rng.integers(len(self.others), size=len(chosen))]
-        way = rng.uniform(0.2, 1.0, len(chosen))[:, None, None]
+        way = rng.uniform(*self.way, len(chosen))[:, None, None]
         own = self.own.dyes
         dyes = own + way * (np.stack([stain.dyes for stain in to]) - own)
-        dyes *= np.exp(rng.normal(0, LOG_AMOUNT, (len(chosen), 1, 3)))  # no two smears of a laboratory are alike
+        dyes *= np.exp(rng.normal(0, self.log_amount, (len(chosen), 1, 3)))
         glass = self.own.glass + way[:, 0] * (np.stack([stain.glass for stain in to]) - self.own.glass)
         where = torch.from_numpy(chosen).to(images.device)
-        shown = _restained(
-            images[where],
-            torch.from_numpy(self.own.glass).to(images),
-            torch.from_numpy(dyes @ np.linalg.inv(own)).to(images),
-            torch.from_numpy(glass.clip(1, 255)).to(images),
-        )
+        with torch.autocast(images.device.type, enabled=False):
+            shown = _restained(
+                images[where],
+                torch.from_numpy(self.own.glass).to(images),
+                torch.from_numpy(dyes @ np.linalg.inv(own)).to(images),
+                torch.from_numpy(glass).to(images),
+            )
         return images.index_copy(0, where, shown)
 
 

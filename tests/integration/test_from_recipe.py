@@ -169,6 +169,52 @@ def test_networks_are_trained_and_tuned_to_be_used(workshop, paths):
         assert {"best.safetensors", "curve.csv", "state.json"} <= {p.name for p in (made.folder / role).iterdir()}
 
 
+IN_OTHER_COLOURS = (
+    ('use = ["detector"]', 'use = ["detector", "colours"]'),
+    ("[classifier.training]\n", "[classifier.training]\nother_stains = 1.0\n"),
+)
+
+
+def write_smears(folder, glass, parts=("training", "testing")):
+    """Pictures of BCCD's layout with glass of its own colour; those for testing have another one."""
+    for part, count in zip(parts, (6, 2), strict=True):
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            image = np.full((96, 128, 3), glass if part == parts[0] else (255, 240, 90), np.uint8)
+            disc(image, 40, 40 + number, 18, (70, 30, 110))
+            disc(image, 100, 40, 16, (170, 120, 120))
+            path = folder / part / f"BloodImage_{number + 100 * len(part):05d}"
+            Image.fromarray(image).save(path.with_suffix(".jpg"), quality=98)
+            write_text(path.with_suffix(".xml"), voc_xml(f"{path.name}.jpg", (128, 96), [("WBC", (22, 22, 58, 58), 0)]))
+    return folder
+
+
+def test_stains_are_those_of_the_training_pictures_that_are_there_for_their_colours(workshop, paths, tmp_path):
+    given = paths | {"fields": write_smears(tmp_path / "smears", (205, 208, 203))}
+    made = workshop(*IN_OTHER_COLOURS, given=given, roles=(CLASSIFIER,))
+    stains = made.stains()
+    assert len(stains) == len(made.splits["fields"].train) < 6
+    assert all(np.allclose(stain.glass, (205, 208, 203), atol=3) for stain in stains)
+    assert made.data_sets.keys() == {"fields", "cells"}
+    assert workshop(given=given).stains() == ()
+
+
+def test_pictures_for_their_colours_are_asked_for_by_a_training_and_not_by_who_only_measures(workshop, paths):
+    alone = workshop(*IN_OTHER_COLOURS, given={"cells": paths["cells"]}, roles=(CLASSIFIER,))
+    assert len(alone.crops("val")) > 0
+    with pytest.raises(UserError, match="needs --data fields=PATH for its colours"):
+        alone.train_classifier()
+    assert not (alone.folder / CLASSIFIER).exists()
+
+
+def test_pictures_that_show_no_stain_are_refused(workshop, paths, tmp_path):
+    blank = write_smears(tmp_path / "blank", (205, 208, 203))
+    for number, path in enumerate(sorted(blank.rglob("*.jpg"))):
+        Image.fromarray(np.full((96, 128, 3), 180 + number, np.uint8)).save(path)
+    with pytest.raises(UserError, match="No picture of fields shows glass, red cells and nuclei"):
+        workshop(*IN_OTHER_COLOURS, given=paths | {"fields": blank}).stains()
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_where_it_was_and_ends_the_same(workshop):
     class Interrupted(Exception):

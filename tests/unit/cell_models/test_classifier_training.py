@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marrow_models.classification import CLASS_HEAD
+from marrow_models.errors import UserError
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lite import LiteCrops
 from marrow_models.networks.residual import ResNet50Crops
@@ -23,6 +24,7 @@ from marrow_models.training.classifier import (
 )
 from marrow_models.training.crops import MISSING, CropSet, CropShape
 from marrow_models.training.loop import Effort, Run
+from tests.unit.cell_models.smears import HERE, THERE, smear
 
 TRAINING = ClassifierTraining(Effort(steps=4, batch=6), planes=(4, 8, 8), blocks=(1, 1), label_smoothing=0.0)
 NUCLEUS, VACUOLES = ("round", "lobed", "bilobed"), ("no", "yes")
@@ -166,6 +168,25 @@ def test_a_training_is_made_again_the_same_from_its_seed(tmp_path, precision):
     assert all(torch.equal(value, again[key]) for key, value in first.items())
     assert not all(torch.equal(value, other[key]) for key, value in first.items())
     assert all(bool(value.isfinite().all()) for value in first.values())
+
+
+def test_cells_shown_in_other_stains_teach_another_network_and_the_same_from_the_same_seed(tmp_path):
+    training = dataclasses.replace(TRAINING, other_stains=0.5)
+    some = dataclasses.replace(crops(), images=np.stack([smear(HERE, side=48, seed=s)[::2, ::2] for s in range(6)]))
+
+    def trained(name, stains, how=training):
+        return train_classifier(some, Run(tmp_path / name), how, stains=stains, seed=1).state_dict()
+
+    first, again, plain = trained("a", (THERE,)), trained("b", (THERE,)), trained("c", (), TRAINING)
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert not all(torch.equal(value, plain[key]) for key, value in first.items())
+
+
+def test_cells_whose_own_stain_cannot_be_told_are_not_shown_in_others(tmp_path):
+    training = dataclasses.replace(TRAINING, other_stains=0.5)
+    grey = dataclasses.replace(crops(), images=np.full((6, 24, 24, 3), 200, np.uint8))
+    with pytest.raises(UserError, match="glass, red cells and nuclei cannot be told"):
+        train_classifier(grey, Run(tmp_path), training, stains=(THERE,))
 
 
 def test_a_validation_sees_the_network_that_is_trained(tmp_path):

@@ -236,6 +236,13 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.2", "coarsest_um_per_px above"),
         ("noise = 2.0", "noise = 2.0\ncoarser = 1.5\ncoarsest_um_per_px = 0.3", "coarser must be from 0 to 1"),
         ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.4", "must not be above slide_um_per_px"),
+        (
+            'use = ["detector"]',
+            'use = ["detector", "colours"]',
+            "other_stains needs a data set with 'colours' in its use",
+        ),
+        ("blocks = [1]", "blocks = [1]\nother_stains = 0.5", "other_stains needs a data set with 'colours' in its use"),
+        ("blocks = [1]", "blocks = [1]\nother_stains = 1.5", "other_stains"),
         ("log_scale = 0.1", "log_scale = 0.1\ncoarser = 0.5", "detector.training.variety: coarser is for classifiers"),
         ("blocks = [1]\n", "blocks = [1]\nweight_digits = 1\n", "weight_digits: only a CropNet"),
         ("blocks = [1]\n", 'blocks = [1]\ncontinue_from = {bundle = "blood"}\n', "start or continue_from, not both"),
