@@ -30,7 +30,8 @@ SEEN = Path(__file__).with_name("other_laboratories.csv")
 UM_PER_PX = {"bccd": 0.078, "raabin": 0.056}
 KINDS = {"neutrophil_segmented": "neutrophil", "neutrophil_band": "neutrophil"}
 """Label to what it is called in the table; others are called the same."""
-LEAST_RIGHT = {"bccd": 0.5, "raabin": 0.5}
+LEAST_RIGHT = {"bccd": 0.75, "raabin": 0.45}
+MOST_PLATELETS = 0.1
 
 
 def told(data_set, pictures, installed):
@@ -49,7 +50,9 @@ def told(data_set, pictures, installed):
 
 
 @pytest.mark.parametrize(
-    ("data_set", "reader", "file"), [("bccd", bccd, "bccd_clean.tar"), ("raabin", txl_pbc, "raabin_fields.tar")]
+    ("data_set", "reader", "file"),
+    [("bccd", bccd, "bccd_clean.tar"), ("raabin", txl_pbc, "raabin_fields.tar")],
+    ids=["bccd", "raabin"],
 )
 def test_most_white_cells_of_other_laboratories_are_told_as_a_person_sees_them(data_set, reader, file, tmp_path):
     data = reader.read(DATA / "smear_fields" / file, ReadOptions(None, UM_PER_PX[data_set]))
@@ -60,4 +63,4 @@ def test_most_white_cells_of_other_laboratories_are_told_as_a_person_sees_them(d
         print(data_set, kind, dict(Counter(label for k, label in zip(seen, said, strict=True) if k == kind)))
     print(f"{data_set}: {sum(right)} of {len(right)} as seen")
     assert np.mean(right) >= LEAST_RIGHT[data_set]
-    assert said.count("platelet") <= 0.05 * len(said)
+    assert said.count("platelet") <= MOST_PLATELETS * len(said)
