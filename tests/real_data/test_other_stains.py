@@ -3,9 +3,12 @@
 ``other_laboratories.csv`` says what a developer, who is no haematologist, saw in each picture before any network was
 asked: five kinds of white cells, or unclear. The fields are those that no training sees (BCCD's test part; the half of
 Raabin that the recipe keeps), but other fields of the same laboratories lend their colours to the training.
+
+``pytest tests/real_data/test_other_stains.py --log-cli-level INFO`` prints the figures.
 """
 
 import csv
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +16,6 @@ import numpy as np
 import pytest
 
 from marrow_models.bundle_lookup import find_bundle
-from marrow_models.classification import CLASS_HEAD
 from marrow_models.datasets import bccd, txl_pbc
 from marrow_models.datasets.images import read_image
 from marrow_models.datasets.options import ReadOptions
@@ -26,6 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (DATA / "smear_fields").is_dir(), reason="the real fields are not beside the project"),
 ]
+LOG = logging.getLogger(__name__)
 SEEN = Path(__file__).with_name("other_laboratories.csv")
 UM_PER_PX = {"bccd": 0.078, "raabin": 0.056}
 KINDS = {"neutrophil_segmented": "neutrophil", "neutrophil_band": "neutrophil"}
@@ -60,7 +63,9 @@ def test_most_white_cells_of_other_laboratories_are_told_as_a_person_sees_them(d
     assert len(seen) > 50
     right = [KINDS.get(label, label) == kind for kind, label in zip(seen, said, strict=True)]
     for kind in sorted(set(seen)):
-        print(data_set, kind, dict(Counter(label for k, label in zip(seen, said, strict=True) if k == kind)))
-    print(f"{data_set}: {sum(right)} of {len(right)} as seen")
+        LOG.info(
+            "%s %s: %s", data_set, kind, dict(Counter(label for k, label in zip(seen, said, strict=True) if k == kind))
+        )
+    LOG.info("%s: %d of %d as seen", data_set, sum(right), len(right))
     assert np.mean(right) >= LEAST_RIGHT[data_set]
     assert said.count("platelet") <= MOST_PLATELETS * len(said)
