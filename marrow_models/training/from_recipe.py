@@ -160,12 +160,14 @@ class Workshop:
 
     def stains(self) -> tuple[Stain, ...]:
         """What the cells are shown in besides their own: the stains of the training pictures for ``colours``."""
+        if not self.classifier_recipe.training.other_stains:
+            return ()
         names = [name for name, use in self.recipe.data.items() if COLOURS in use.use]
         missing = [f"--data {name}=PATH" for name in names if name not in self.data_sets]
         if missing:
             raise UserError(f"The recipe needs {', '.join(missing)} for its colours.")
         found = stains_of(read_image(p.image)[::2, ::2] for name in names for p in self.splits[name].train)
-        if names and not found:
+        if not found:
             raise UserError(
                 f"No picture of {', '.join(names)} shows glass, red cells and nuclei; its colours are needed."
             )

@@ -28,6 +28,7 @@ from marrow_models.training.judge import judging_workshop, measured_bundle
 from marrow_models.training.make import make_bundle
 from marrow_models.training.recipe_file import (
     CLASSIFIER,
+    COLOURS,
     DETECTOR,
     RECIPES,
     ClassifierRecipe,
@@ -109,6 +110,7 @@ def lowered_classifier(classifier: ClassifierRecipe) -> ClassifierRecipe:
         planes=(16, 16, 16),
         blocks=(1, 1),
         continue_from=None,
+        other_stains=0.0,  # the drawn cells of the layouts have no stain
     )
     narrow = {"crop_px": NARROW_PX} if training.network == "ResNet50Crops" else {}
     return replace(classifier, training=training, least_cells=1, **narrow)
@@ -159,7 +161,8 @@ def test_a_recipe_loads_and_names_what_there_is(name):
     recipe = load_recipe(name)
     assert recipe.name in (name, continued(recipe))
     assert {use.layout for use in recipe.data.values()} <= READERS.keys()
-    assert {role for use in recipe.data.values() for role in use.use} == set(roles_of(recipe))
+    colours = {COLOURS} if recipe.classifier and recipe.classifier.training.other_stains else set()
+    assert {use for data in recipe.data.values() for use in data.use} == colours.union(roles_of(recipe))
     assert set(recipe.classifier.labels if recipe.classifier else ()) <= set(load_taxonomy(recipe.taxonomy).labels)
     assert recipe.limits
 
