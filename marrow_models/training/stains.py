@@ -75,7 +75,7 @@ def stain_of(pixels: NDArray[np.uint8]) -> Stain | None:
 
 def densities(pixels: NDArray[np.uint8], glass: NDArray[np.float64]) -> NDArray[np.float64]:
     """Optical densities of ``pixels`` (..., 3) over ``glass``, natural logarithm; glass and brighter: 0."""
-    return np.maximum(0.0, np.log(glass + 1) - np.log(pixels + 1.0))
+    return np.asarray(np.maximum(0.0, np.log(glass + 1) - np.log(pixels + 1.0)), np.float64)
 
 
 def stains_of(pictures: Iterable[NDArray[np.uint8]]) -> tuple[Stain, ...]:
