@@ -156,7 +156,7 @@ def _strange_classes(differential: Differential) -> tuple[str, ...]:
         return ()
     return (
         f"The classes are not to be trusted: {odd} of {cells} cells that were detected as nucleated are classified as "
-        "platelets or red cells. The stain or the scanner is unlike those of the classifier's training.",
+        "platelets or red cells. The stain or the scanner may be unlike those of the training.",
     )
 
 
