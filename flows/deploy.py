@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -95,12 +96,19 @@ def serve(home: Path, *, parameters: dict[str, Any], cron: str, timezone: str, e
     """
     prepare_prefect(home)
     with prefect_server(Home(home).prefect_password, err):
-        from prefect import serve as serve_deployments
+        import asyncio
 
-        deployments = [_served(name, parameters, cron, timezone) for name in (*SERVED, RECONCILE)]
-        err.print(f"Serving; the night begins by cron {cron!r} in {timezone}. Prefect: {os.environ['PREFECT_API_URL']}")
+        from prefect.exceptions import TerminationSignal
+        from prefect.runner import Runner
+
         # A restart of this service must not pause the schedule. One night at a time, and the reconciler beside it.
-        serve_deployments(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
+        runner = Runner(pause_on_shutdown=False, limit=2)
+        for name in (*SERVED, RECONCILE):
+            runner.add_deployment(_served(name, parameters, cron, timezone))
+        # Only now, so that whoever waits for this line finds the deployments (`prefect.serve` cannot say it between).
+        err.print(f"Serving; the night begins by cron {cron!r} in {timezone}. Prefect: {os.environ['PREFECT_API_URL']}")
+        with contextlib.suppress(KeyboardInterrupt, TerminationSignal):
+            asyncio.run(runner.start())
 
 
 def _served(name: str, parameters: dict[str, Any], cron: str, timezone: str) -> Any:

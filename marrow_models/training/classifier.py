@@ -138,7 +138,8 @@ def _other_stains(
             "classifier.training.other_stains: in the cells to be learned, glass, red cells and nuclei cannot be told "
             "from each other by their colours. Leave other_stains out."
         )
-    return OtherStains(own, stains, training.other_stains)
+    shown = OtherStains(stains, training.other_stains)
+    return lambda images, rng: shown(images, [own] * len(images), rng)
 
 
 def _on_device(images: NDArray[np.uint8], device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:

@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marrow_models.detection import BOX_UNIT_PX
+from marrow_models.errors import UserError
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.training.augment import Variety, varied_colours
 from marrow_models.training.go_on import Beginning, detector_from
 from marrow_models.training.loop import Effort, Run, Step, layout_of, share_of_batch
 from marrow_models.training.pictures import MarkedPictures, rescaled
+from marrow_models.training.stains import OtherStains, Stain, stain_of
 
 GLASS = 255
 LEAST_SEEN = 0.25
@@ -55,6 +57,8 @@ class DetectorTraining:
     """Eight-bit digits of a weight in the bundle: 2, or 1 for up to twice the speed, where the figures stay."""
     continue_from: Beginning | None = None
     """The bundle from whose detector the training goes on."""
+    other_stains: float = 0.0
+    """Share of the views that are shown in the stains of the pictures whose use is ``colours``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,12 @@ def train_detector(
     training: DetectorTraining,
     *,
     kinds: int = 1,
+    stains: Sequence[Stain] = (),
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
     validate: Callable[[HeatmapNet], float] | None = None,
 ) -> HeatmapNet:
-    """Train on ``pictures``; resumes from what ``run`` holds."""
+    """Train on ``pictures``, shown in their own stains and in ``stains``; resumes from what ``run`` holds."""
     torch.manual_seed(seed)
     network = HeatmapNet(kinds, training.planes, training.blocks)
     views = Views(pictures, training, kinds, share_of_batch(training.effort.batch))
@@ -129,10 +134,12 @@ def train_detector(
         detector_from(training.continue_from, network, _looks(few, seed), pictures.um_per_px)
     device = torch.device(training.effort.device)
     layout = layout_of(network, device)
+    restained = _other_stains(pictures, stains, training)
 
     def loss(shared: nn.Module, examples: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
         parts = {name: part.to(device) for name, part in examples.items()}
         images = parts.pop("images").permute(0, 3, 1, 2).float()
+        images = restained(images, parts.pop("pictures").tolist(), rng)
         images = varied_colours(images, training.variety, rng).contiguous(memory_format=layout)
         logits, predicted = shared(images / STEPS_PER_UNIT)
         return _loss(logits.float(), predicted.float(), parts, training)
@@ -149,6 +156,22 @@ def train_detector(
     return network
 
 
+def _other_stains(
+    pictures: MarkedPictures, stains: Sequence[Stain], training: DetectorTraining
+) -> Callable[[Tensor, list[int], np.random.Generator], Tensor]:
+    """Shows a share of the views of numbered pictures in ``stains``; UserError where no picture's own can be told."""
+    if not training.other_stains:
+        return lambda images, _, __: images
+    own = [stain_of(np.asarray(image)) for image in pictures.images]
+    if not any(own):
+        raise UserError(
+            "detector.training.other_stains: in none of the pictures to be learned, glass, red cells and nuclei can be "
+            "told from each other by their colours. Leave other_stains out."
+        )
+    shown = OtherStains(stains, training.other_stains)
+    return lambda images, numbers, rng: shown(images, [own[number] for number in numbers], rng)
+
+
 def _looks(views: Views, seed: int) -> Iterator[Tensor]:
     """Some views in their own colours: batches (N, 3, H, W) in the units of a training."""
     for number in range(LOOKS):
@@ -158,7 +181,7 @@ def _looks(views: Views, seed: int) -> Iterator[Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Draws a batch of views of ``pictures``: ``images`` (N, window, window, 3) and the parts of their targets."""
+    """Draws a batch of views of ``pictures``."""
 
     pictures: MarkedPictures
     training: DetectorTraining
@@ -166,12 +189,12 @@ class Views:
     batch: int
 
     def __call__(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """``images`` and, stacked, what :class:`Target` has."""
+        """``images`` (N, window, window, 3), ``pictures`` (N,), the numbers of those, and what :class:`Target` has."""
         chosen = rng.integers(len(self.pictures), size=self.batch)
         views = [view_of(self.pictures, int(index), self.training, self.kinds, rng) for index in chosen]
-        return {"images": torch.from_numpy(np.stack([image for image, _ in views]))} | stacked(
-            [target for _, target in views]
-        )
+        images = torch.from_numpy(np.stack([image for image, _ in views]))
+        targets = stacked([target for _, target in views])
+        return {"images": images, "pictures": torch.from_numpy(chosen)} | targets
 
 
 def stacked(targets: Sequence[Target]) -> dict[str, Tensor]:

@@ -158,9 +158,9 @@ class Workshop:
             attribute_values=self.schema.values if self.schema else None,
         )
 
-    def stains(self) -> tuple[Stain, ...]:
-        """What the cells are shown in besides their own: the stains of the training pictures for ``colours``."""
-        if not self.classifier_recipe.training.other_stains:
+    def stains(self, training: DetectorTraining | ClassifierTraining) -> tuple[Stain, ...]:
+        """What is shown to a ``training`` besides its own: the stains of the training pictures for ``colours``."""
+        if not training.other_stains:
             return ()
         names = [name for name, use in self.recipe.data.items() if COLOURS in use.use]
         missing = [f"--data {name}=PATH" for name in names if name not in self.data_sets]
@@ -177,6 +177,7 @@ class Workshop:
         """Train the detector, or read the trained one."""
         recipe = self.detector_recipe
         self._look_for_beginning(DETECTOR, recipe.training)
+        stains = self.stains(recipe.training)
         held_back = self.marked("val")
 
         def validate(network: HeatmapNet) -> float:
@@ -189,6 +190,7 @@ class Workshop:
             self._run(DETECTOR, recipe.training.effort.device),
             recipe.training,
             kinds=len(recipe.kinds),
+            stains=stains,
             seed=self.recipe.seed,
             progress=self.progress,
             validate=validate if recipe.training.effort.evaluate_every else None,
@@ -198,7 +200,7 @@ class Workshop:
         """Train the classifier, or read the trained one."""
         recipe = self.classifier_recipe
         self._look_for_beginning(CLASSIFIER, recipe.training)
-        stains = self.stains()
+        stains = self.stains(recipe.training)
         held_back = self.crops("val")
 
         def validate(network: ClassifierNetwork) -> float:
@@ -266,9 +268,13 @@ class Workshop:
 
     def _is_used(self, name: str, use: DataUse) -> bool:
         """Pictures for their colours are of use to a training only, and read where they are given."""
-        return bool(set(use.use) & set(self.roles)) or (
-            COLOURS in use.use and CLASSIFIER in self.roles and name in self.paths
+        if set(use.use) & set(self.roles):
+            return True
+        networks = {DETECTOR: self.recipe.detector, CLASSIFIER: self.recipe.classifier}
+        shown = any(
+            network and network.training.other_stains and role in self.roles for role, network in networks.items()
         )
+        return shown and COLOURS in use.use and name in self.paths
 
     def _names(self, use: str) -> list[str]:
         names = [name for name, data in self.recipe.data.items() if use in data.use and name in self.data_sets]

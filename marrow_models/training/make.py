@@ -68,7 +68,7 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
     """Train what is not trained yet, measure it on the test part, and write the bundle to ``folder``.
 
     The recipe's base lends the network that is not trained, and the diagnosis model. The test part is looked at once,
-    by what came out; also by a lent detector, where the recipe's data for it were given as well.
+    by what came out; also by a lent network, where the recipe says the same of it and its data were given as well.
     """
     recipe, roles = workshop.recipe, workshop.roles
     base = load_bundle(recipe.base)
@@ -90,9 +90,12 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
         classifier = tuned_classifier.settings
         weights = weights_of(crop, workshop.classifier_recipe.training.weight_digits)
         made[CLASSIFIER] = (weights, _classifier_definition(workshop))
-    if DETECTOR not in roles and _can_measure(base, workshop):
-        workshop = replace(workshop, roles=(DETECTOR, *roles))
-        tuned_detector = load_networks(base)[0]
+    lent = tuple(role for role in _WEIGHTS if role not in roles and _can_measure(role, base, workshop))
+    if lent:
+        workshop = replace(workshop, roles=(*lent, *roles))
+        of_base = load_networks(base)
+        tuned_detector = of_base[0] if DETECTOR in lent else tuned_detector
+        tuned_classifier = of_base[1] if CLASSIFIER in lent else tuned_classifier
     figures = measured(workshop, tuned_detector, tuned_classifier, "test")
     with tempfile.TemporaryDirectory() as results:
         documents = Path(results)
@@ -119,15 +122,21 @@ def make_bundle(folder: Path, workshop: Workshop, *, command: str) -> tuple[Bund
     return bundle, figures
 
 
-def _can_measure(base: Bundle, workshop: Workshop) -> bool:
-    """Whether the detector of ``base`` finds what the recipe looks for, and its data were given."""
-    recipe = workshop.recipe.detector
-    needed = [name for name, use in workshop.recipe.data.items() if DETECTOR in use.use]
-    alike = recipe is not None and (recipe.um_per_px, len(recipe.kinds)) == (
-        base.detector.um_per_px,
-        base.networks[DETECTOR].get("kinds", 1),
-    )
-    return alike and bool(needed) and set(needed) <= workshop.paths.keys()
+def _can_measure(role: str, base: Bundle, workshop: Workshop) -> bool:
+    """Whether that network of ``base`` tells what the recipe asks for, and its data were given."""
+    recipe = workshop.recipe
+    needed = {name for name, use in recipe.data.items() if role in use.use}
+    if not needed or not needed <= workshop.paths.keys():
+        return False
+    if role == DETECTOR:
+        looked_for, finds = recipe.detector, (base.detector.um_per_px, base.networks[DETECTOR].get("kinds", 1))
+        return looked_for is not None and (looked_for.um_per_px, len(looked_for.kinds)) == finds
+    asked, told_by = recipe.classifier, base.classifier
+    if asked is None or (asked.um_per_px, asked.crop_px) != (told_by.um_per_px, told_by.crop_px):
+        return False
+    classifying = replace(workshop, roles=(CLASSIFIER,))
+    attributes = dict(classifying.schema.values) if classifying.schema else {}
+    return (classifying.labels, attributes) == (told_by.labels, dict(told_by.attributes))
 
 
 def measured(workshop: Workshop, detector: Detector | None, classifier: Classifier | None, part: str) -> Figures:

@@ -29,7 +29,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 RECIPE = "recipe.toml"
 DETECTOR, CLASSIFIER = "detector", "classifier"
 COLOURS = "colours"
-"""Use of pictures in whose stains the cells of a classifier are shown; nothing that is marked in them is looked at."""
+"""Use of pictures in whose stains a network is shown its cells; nothing that is marked in them is looked at."""
 USES = (DETECTOR, CLASSIFIER, COLOURS)
 
 
@@ -40,7 +40,7 @@ class DataUse:
     layout: str
     """A name of :data:`marrow_models.datasets.readers.READERS`."""
     use: tuple[str, ...] = (DETECTOR, CLASSIFIER)
-    """Which networks learn from it, and whether the classifier is shown its colours."""
+    """Which networks learn from it, and whether they are shown its colours."""
     taxonomy: str | None = None
     um_per_px: float | None = None
     um_per_px_by_domain: Mapping[str, float] = field(default_factory=dict)
@@ -175,10 +175,9 @@ def _rules(recipe: RecipeFile) -> Rules:
             "classifier.training.variety.coarsest_um_per_px must not be above slide_um_per_px",
         ),
         (
-            recipe.classifier is not None
-            and bool(recipe.classifier.training.other_stains)
+            any(network.training.other_stains for network in (recipe.detector, recipe.classifier) if network)
             != any(COLOURS in use.use for use in recipe.data.values()),
-            f"classifier.training.other_stains needs a data set with {COLOURS!r} in its use, and that needs it",
+            f"training.other_stains needs a data set with {COLOURS!r} in its use, and that needs it",
         ),
         *((size <= 0, f"data.{name}: um_per_px must be above 0") for name, size in sizes),
     ]
@@ -200,6 +199,7 @@ def _detector_rules(recipe: DetectorRecipe | None) -> Rules:
             "detector.training.planes must be three numbers and blocks two",
         ),
         _digits_rule("detector", training.weight_digits),
+        _stains_rule("detector", training.other_stains),
         (training.variety.coarser > 0, "detector.training.variety: coarser is for classifiers only"),
         (
             training.continue_from is not None and recipe.kinds != KINDS[: len(recipe.kinds)],
@@ -232,13 +232,17 @@ def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
             "classifier.training: give start or continue_from, not both",
         ),
         _coarser_rule(recipe),
-        (not 0 <= training.other_stains <= 1, "classifier.training.other_stains must be from 0 to 1"),
+        _stains_rule("classifier", training.other_stains),
         *_effort_rules("classifier", training.effort),
     ]
 
 
 def _digits_rule(role: str, weight_digits: int) -> tuple[bool, str]:
     return weight_digits not in (1, 2), f"{role}.training.weight_digits must be 1 or 2"
+
+
+def _stains_rule(role: str, other_stains: float) -> tuple[bool, str]:
+    return not 0 <= other_stains <= 1, f"{role}.training.other_stains must be from 0 to 1"
 
 
 def _coarser_rule(recipe: ClassifierRecipe) -> tuple[bool, str]:

@@ -87,7 +87,6 @@ def stains_of(pictures: Iterable[NDArray[np.uint8]]) -> tuple[Stain, ...]:
 class OtherStains:
     """Shows cells of one stain in others."""
 
-    own: Stain
     others: Sequence[Stain]
     share: float
     """Of the views that are shown in another stain."""
@@ -96,31 +95,36 @@ class OtherStains:
     log_amount: float = 0.1
     """Standard deviation of the amount of each dye: no two smears of a laboratory are alike."""
 
-    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
-        """Views of ``images`` (N, 3, H, W), each as it is or on its way to a stain of ``others``."""
-        chosen = np.flatnonzero(rng.uniform(size=len(images)) < self.share)
-        if not len(chosen) or not self.others:
+    def __call__(self, images: Tensor, own: Sequence[Stain | None], rng: np.random.Generator) -> Tensor:
+        """Views of ``images`` (N, 3, H, W), each as it is or on its way to a stain of ``others``.
+
+        ``own`` has the stain of each image; one whose stain is not known stays as it is.
+        """
+        drawn = np.flatnonzero(rng.uniform(size=len(images)) < self.share).tolist()
+        known = [(i, stain) for i in drawn if (stain := own[i]) is not None]
+        if not known or not self.others:
             return images
-        to = [self.others[int(i)] for i in rng.integers(len(self.others), size=len(chosen))]
-        way = rng.uniform(*self.way, len(chosen))[:, None, None]
-        own = self.own.dyes
-        dyes = own + way * (np.stack([stain.dyes for stain in to]) - own)
-        dyes *= np.exp(rng.normal(0, self.log_amount, (len(chosen), 1, 3)))
-        glass = self.own.glass + way[:, 0] * (np.stack([stain.glass for stain in to]) - self.own.glass)
-        where = torch.from_numpy(chosen).to(images.device)
+        to = [self.others[int(i)] for i in rng.integers(len(self.others), size=len(known))]
+        way = rng.uniform(*self.way, len(known))[:, None, None]
+        dyes = np.stack([stain.dyes for _, stain in known])
+        glass = np.stack([stain.glass for _, stain in known])
+        other_dyes = dyes + way * (np.stack([stain.dyes for stain in to]) - dyes)
+        other_dyes *= np.exp(rng.normal(0, self.log_amount, (len(known), 1, 3)))
+        other_glass = glass + way[:, 0] * (np.stack([stain.glass for stain in to]) - glass)
+        where = torch.tensor([i for i, _ in known], device=images.device)
         with torch.autocast(images.device.type, enabled=False):
             shown = _restained(
                 images[where],
-                torch.from_numpy(self.own.glass).to(images),
-                torch.from_numpy(dyes @ np.linalg.inv(own)).to(images),
                 torch.from_numpy(glass).to(images),
+                torch.from_numpy(other_dyes @ np.linalg.inv(dyes)).to(images),
+                torch.from_numpy(other_glass).to(images),
             )
         return images.index_copy(0, where, shown)
 
 
 def _restained(images: Tensor, glass: Tensor, turn: Tensor, new_glass: Tensor) -> Tensor:
-    """(N, 3, H, W) of ``glass`` (3,), densities mapped by ``turn`` (N, 3, 3), over ``new_glass`` (N, 3)."""
-    density = (torch.log(glass + 1)[None, :, None, None] - torch.log(images + 1)).flatten(2)
+    """(N, 3, H, W) of ``glass`` (N, 3), densities mapped by ``turn`` (N, 3, 3), over ``new_glass`` (N, 3)."""
+    density = (torch.log(glass + 1)[:, :, None, None] - torch.log(images + 1)).flatten(2)
     light = torch.exp(-(turn @ density)).view_as(images) * (new_glass + 1)[:, :, None, None] - 1
     return light.round().clamp(0, 255)
 

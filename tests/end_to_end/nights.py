@@ -22,14 +22,18 @@ def small_phantom(folder: Path, *, seed: int = 5, patients: int = 2, **options) 
     return make_phantom(folder, seed=seed, patients=patients, **options)
 
 
-SERVER: dict[str, str] = {}
-"""How to reach the Prefect server of the test session: an embedded one for every run would take most of the time."""
+SERVICES: dict[str, str] = {}
+"""How to reach the Prefect server and the workers of the test session: to start some for every night would take most of
+the time."""
 
 
 def environment(*, embedded: bool = False, **extra: str) -> dict[str, str]:
-    """The caller's environment without any Marrow or Prefect setting of its own; ``embedded`` leaves out the server."""
+    """The caller's environment without any Marrow or Prefect setting of its own.
+
+    ``embedded``: the night starts a server and workers of its own.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MARROW_", "PREFECT_"))}
-    return own | QUIET | ({} if embedded else SERVER) | extra
+    return own | QUIET | ({} if embedded else SERVICES) | extra
 
 
 def marrow(

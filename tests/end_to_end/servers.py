@@ -71,7 +71,10 @@ def prefect_server(folder):
     """A real Prefect server; yields the environment that points at it."""
     port = free_port()
     env = environment(
-        PREFECT_HOME=str(folder / "prefect"), PREFECT_API_URL=f"http://127.0.0.1:{port}/api", **QUIET_PREFECT
+        embedded=True,
+        PREFECT_HOME=str(folder / "prefect"),
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+        **QUIET_PREFECT,
     )
     (folder / "prefect").mkdir(parents=True)
     command = (PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port)

@@ -90,7 +90,7 @@ def _keys(dask_scheduler):
 
 def _search_server(run_id):
     """Every row of every table of the server's database, the night's own among them."""
-    (file,) = Path(nights.SERVER["PREFECT_HOME"]).glob("*.db")
+    (file,) = Path(nights.SERVICES["PREFECT_HOME"]).glob("*.db")
     assert leaks(file.read_bytes()) == []
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

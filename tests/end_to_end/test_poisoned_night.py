@@ -83,7 +83,7 @@ def test_an_operator_sees_in_prefect_at_which_stage_and_why_a_slide_was_refused(
     inbox, _, _ = poisoned
     reason = POISON[name][1]
 
-    state, message, log = told_to_prefect(nights.SERVER["PREFECT_HOME"], id_of(inbox / name))
+    state, message, log = told_to_prefect(nights.SERVICES["PREFECT_HOME"], id_of(inbox / name))
 
     assert (state, message) == ("Quarantined", reason)
     ((level, line),) = [(level, line) for level, line in log if line.startswith("ingest")]

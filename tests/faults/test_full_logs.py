@@ -30,23 +30,24 @@ def test_a_full_disk_of_spill_is_not_needed(tmp_path: Path) -> None:
     small_phantom(inbox, patients=1)
     with small_disk(home / "scratch", mib=1):
         fill(home / "scratch")
-        result = run_night(inbox, home, **LITTLE)
+        result = run_night(inbox, home, embedded=True, **LITTLE)
     assert (result["discovered"], result["done"]) == (1, 1)
     assert len(cells_of(home)) > 20
 
 
-def test_a_full_disk_of_the_orchestrators_state_loses_nothing_and_the_next_night_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_of_the_orchestrators_state_loses_nothing_and_the_next_night_goes_on(
+    night: tuple[Path, Path, dict], tmp_path: Path
+) -> None:
     """The embedded server writes its database and logs to HOME/prefect. It fills up in the middle of a night."""
-    inbox, home = tmp_path / "inbox", tmp_path / "home"
-    small_phantom(inbox, patients=2)
-    run_night(inbox, tmp_path / "undisturbed", embedded=True)
+    undisturbed, inbox, _ = night
+    home = tmp_path / "home"
     command = (MARROW, "run", "--inbox", inbox, "--home", home, "--json")
     log = tmp_path / "night.log"
     with small_disk(home / "prefect", mib=64):
-        with process(*command, log=log, env=environment(embedded=True, **LITTLE)) as night:
+        with process(*command, log=log, env=environment(embedded=True, **LITTLE)) as writer:
             wait_until(lambda: any((home / "slides").glob("*")), timeout_s=200, what="a slide under way", step_s=0.05)
             ballast = fill(home / "prefect")
-            code = night.wait(timeout=300)
+            code = writer.wait(timeout=300)
         assert code in (0, 1), log.read_text()[-3000:]
         if (home / "warehouse" / "marrow.duckdb").exists():
             with open_warehouse(home / "warehouse" / "marrow.duckdb") as warehouse:
@@ -59,4 +60,4 @@ def test_a_full_disk_of_the_orchestrators_state_loses_nothing_and_the_next_night
         for left in (home / "prefect").iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         run_night(inbox, home, embedded=True, **LITTLE)
-    assert cells_of(home) == cells_of(tmp_path / "undisturbed")
+    assert cells_of(home) == cells_of(undisturbed)

@@ -129,7 +129,10 @@ def test_f64_a_night_goes_on_while_the_prefect_server_restarts(tmp_path):
     (tmp_path / "prefect").mkdir()
     port = free_port()
     env = environment(
-        PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_API_URL=f"http://127.0.0.1:{port}/api", **QUIET_PREFECT
+        embedded=True,
+        PREFECT_HOME=str(tmp_path / "prefect"),
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+        **QUIET_PREFECT,
     )
     command = (PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port)
     up = {"timeout_s": 180, "what": "the Prefect server"}

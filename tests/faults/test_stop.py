@@ -13,7 +13,7 @@ from tests.end_to_end.servers import wait_until
 from warehouse import read
 from warehouse.connection import open_warehouse
 
-pytestmark = [pytest.mark.nights, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nights, pytest.mark.timeout(600), pytest.mark.usefixtures("services")]
 LONGEST_END_S = 30
 
 

@@ -192,11 +192,12 @@ def write_smears(folder, glass, parts=("training", "testing")):
 def test_stains_are_those_of_the_training_pictures_that_are_there_for_their_colours(workshop, paths, tmp_path):
     given = paths | {"fields": write_smears(tmp_path / "smears", (205, 208, 203))}
     made = workshop(*IN_OTHER_COLOURS, given=given, roles=(CLASSIFIER,))
-    stains = made.stains()
+    stains = made.stains(made.classifier_recipe.training)
     assert len(stains) == len(made.splits["fields"].train) < 6
     assert all(np.allclose(stain.glass, (205, 208, 203), atol=3) for stain in stains)
     assert made.data_sets.keys() == {"fields", "cells"}
-    assert workshop(given=given).stains() == ()
+    assert made.stains(made.detector_recipe.training) == ()
+    assert workshop(given=given).stains(made.detector_recipe.training) == ()
 
 
 def test_pictures_for_their_colours_are_asked_for_by_a_training_and_not_by_who_only_measures(workshop, paths):
@@ -207,12 +208,27 @@ def test_pictures_for_their_colours_are_asked_for_by_a_training_and_not_by_who_o
     assert not (alone.folder / CLASSIFIER).exists()
 
 
+def test_a_detector_is_shown_its_pictures_in_the_stains_of_others(workshop, paths, tmp_path):
+    smears = write_smears(tmp_path / "smears", (205, 208, 203))
+    stained = (
+        ('use = ["classifier"]', 'use = ["classifier", "colours"]'),
+        ("[detector.training]\n", "[detector.training]\nother_stains = 1.0\n"),
+    )
+    alone = workshop(*stained, given={"fields": smears}, roles=(DETECTOR,))
+    with pytest.raises(UserError, match="needs --data cells=PATH for its colours"):
+        alone.train_detector()
+    assert not (alone.folder / DETECTOR).exists()
+    made = workshop(*stained, given=paths | {"fields": smears}, roles=(DETECTOR,))
+    assert made.data_sets.keys() == {"fields", "cells"}
+    assert workshop(*IN_OTHER_COLOURS, given=paths, roles=(DETECTOR,)).data_sets.keys() == {"fields"}
+
+
 def test_pictures_that_show_no_stain_are_refused(workshop, paths, tmp_path):
     blank = write_smears(tmp_path / "blank", (205, 208, 203))
     for number, path in enumerate(sorted(blank.rglob("*.jpg"))):
         Image.fromarray(np.full((96, 128, 3), 180 + number, np.uint8)).save(path)
     with pytest.raises(UserError, match="No picture of fields shows glass, red cells and nuclei"):
-        workshop(*IN_OTHER_COLOURS, given=paths | {"fields": blank}).stains()
+        workshop(*IN_OTHER_COLOURS, given=paths | {"fields": blank}).train_classifier()
 
 
 @pytest.mark.slow

@@ -61,10 +61,10 @@ def layout(name: str):
     return import_module(f"tests.layouts.{name}")
 
 
-def continued(recipe: RecipeFile) -> str | None:
-    """The bundle that a recipe goes on from, of which it makes the next version."""
-    beginning = recipe.classifier and recipe.classifier.training.continue_from
-    return beginning and beginning.bundle
+def continued(recipe: RecipeFile) -> set[str]:
+    """The bundles that a recipe goes on from, of which it makes the next version."""
+    trainings = [network.training for network in (recipe.detector, recipe.classifier) if network]
+    return {training.continue_from.bundle for training in trainings if training.continue_from}
 
 
 def roles_of(recipe: RecipeFile) -> tuple[str, ...]:
@@ -99,6 +99,8 @@ def lowered_detector(detector: DetectorRecipe) -> DetectorRecipe:
         planes=(16, 16, 16),
         blocks=(1, 1),
         window_px=64,
+        continue_from=None,
+        other_stains=0.0,  # the drawn pictures of the layouts have no stain
     )
     return replace(detector, training=training)
 
@@ -159,9 +161,10 @@ def write_flat_fields(folder: Path) -> Path:
 @each_recipe
 def test_a_recipe_loads_and_names_what_there_is(name):
     recipe = load_recipe(name)
-    assert recipe.name in (name, continued(recipe))
+    assert recipe.name in {name, *continued(recipe)}
     assert {use.layout for use in recipe.data.values()} <= READERS.keys()
-    colours = {COLOURS} if recipe.classifier and recipe.classifier.training.other_stains else set()
+    trainings = [network.training for network in (recipe.detector, recipe.classifier) if network]
+    colours = {COLOURS} if any(training.other_stains for training in trainings) else set()
     assert {use for data in recipe.data.values() for use in data.use} == colours.union(roles_of(recipe))
     assert set(recipe.classifier.labels if recipe.classifier else ()) <= set(load_taxonomy(recipe.taxonomy).labels)
     assert recipe.limits
@@ -217,20 +220,34 @@ def test_a_recipe_trains_is_measured_and_yields_a_bundle(name, form, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_lent_detector_is_measured_where_its_data_are_given(tmp_path):
+def test_a_lent_network_is_measured_where_its_data_are_given(tmp_path):
     recipe = lowered(load_recipe("blood"))
     paths = written(recipe, tmp_path / "data")
     whole = Workshop(recipe, paths, tmp_path / "whole")
     first, before = make_bundle(tmp_path / "first", whole, command="marrow train bundle")
     lent = replace(recipe, base=str(tmp_path / "first"))
-    for given, measured in ((paths, True), ({"pbc": paths["pbc"]}, False)):
-        alone = Workshop(lent, given, tmp_path / "alone", ("classifier",))
-        made, figures = make_bundle(tmp_path / "second", alone, command="marrow train classifier")
-        assert made.detector_digest == first.detector_digest
-        assert (figures.boxes.ap50 == before.boxes.ap50) if measured else figures.boxes is None
+    fields, cells = {name: paths[name] for name in ("bccd", "raabin")}, {"pbc": paths["pbc"]}
+    for role, given, measured in (
+        (CLASSIFIER, paths, True),
+        (CLASSIFIER, cells, False),
+        (DETECTOR, paths, True),
+        (DETECTOR, fields, False),
+    ):
+        alone = Workshop(lent, given, tmp_path / f"alone-{role}", (role,))
+        made, figures = make_bundle(tmp_path / "second", alone, command=f"marrow train {role}")
+        other = DETECTOR if role == CLASSIFIER else CLASSIFIER
+        assert getattr(made, f"{other}_digest") == getattr(first, f"{other}_digest")
+        if role == CLASSIFIER:
+            assert (figures.boxes.ap50 == before.boxes.ap50) if measured else figures.boxes is None
+        else:
+            assert (figures.classes.macro_f1 == before.classes.macro_f1) if measured else figures.classes is None
+            assert (figures.attributes is not None) == measured
         card = (tmp_path / "second" / "docs" / "README.md").read_text(encoding="utf-8")
-        assert "detector: taken over from the bundle blood" in card
-        assert ("## Boxes" in card) == measured
+        assert f"{other}: taken over from the bundle blood" in card
+        assert ("## Boxes" in card, "## Classes" in card) == (
+            role == DETECTOR or measured,
+            role == CLASSIFIER or measured,
+        )
 
 
 @pytest.mark.slow

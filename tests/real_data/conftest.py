@@ -1,5 +1,8 @@
-"""The real night uses the same Prefect server as the end-to-end tests."""
+"""Nights on real slides use one server and one worker, as the end-to-end tests do."""
 
-from tests.end_to_end.conftest import session_server
+import pytest
 
-__all__ = ["session_server"]
+
+@pytest.fixture(scope="session", autouse=True)
+def _of_the_session(services):
+    """See ``services``."""

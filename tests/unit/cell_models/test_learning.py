@@ -5,10 +5,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.detection import Detector
+from marrow_models.errors import UserError
 from marrow_models.model_settings import ClassifierSettings, DetectorSettings
 from marrow_models.networks.lattice import fold
 from marrow_models.training.augment import Variety
@@ -18,6 +20,8 @@ from marrow_models.training.detector import DetectorTraining, train_detector
 from marrow_models.training.loop import Effort, Run
 from marrow_models.training.measure import judge_detector, told
 from marrow_models.training.pictures import MarkedPictures
+from tests.unit.cell_models.smears import HERE, THERE
+from tests.unit.cell_models.smears import smear as stained
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +70,36 @@ def test_a_detector_learns_the_pictures_that_it_is_shown(tmp_path, iou_weight, p
     figures = judge_detector(Detector(fold(network), SETTINGS), pictures, ("disc", "ring"), resamples=0)
     assert figures.ap50.value > 0.95
     assert figures.ap50_95.value > 0.5
+
+
+def in_stains(folder, stains, share=1.0):
+    """What a detector of painted smears in one stain becomes that is shown them in ``stains``."""
+    images = [stained(HERE, seed=seed) for seed in range(3)]
+    boxes = tuple(np.asarray([(4, 4, 20, 20)], np.float32) for _ in images)
+    none = tuple(np.zeros((0, 4), np.float32) for _ in images)
+    pictures = MarkedPictures(images, boxes, tuple(np.zeros(1, np.int64) for _ in images), none, 0.5)
+    training = DetectorTraining(Effort(3, 4), 64, LITTLE, planes=(8, 16, 32), blocks=(1, 1), other_stains=share)
+    return train_detector(pictures, Run(folder), training, stains=stains, seed=1).state_dict()
+
+
+def test_pictures_shown_in_other_stains_teach_another_detector_and_the_same_from_the_same_seed(tmp_path):
+    first, again = (in_stains(tmp_path / name, (THERE,)) for name in "ab")
+    plain = in_stains(tmp_path / "c", (), share=0.0)
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert not all(torch.equal(value, plain[key]) for key, value in first.items())
+
+
+def test_pictures_whose_own_stain_cannot_be_told_are_not_shown_in_others(tmp_path):
+    grey = MarkedPictures(
+        [np.full((96, 96, 3), 200, np.uint8)],
+        (np.asarray([(4, 4, 20, 20)], np.float32),),
+        (np.zeros(1, np.int64),),
+        (np.zeros((0, 4), np.float32),),
+        0.5,
+    )
+    training = DetectorTraining(Effort(3, 4), 64, LITTLE, planes=(8, 16, 32), blocks=(1, 1), other_stains=0.5)
+    with pytest.raises(UserError, match="glass, red cells and nuclei can be told"):
+        train_detector(grey, Run(tmp_path), training, stains=(THERE,))
 
 
 def test_a_classifier_learns_classes_attributes_and_votes_of_the_crops_that_it_is_shown(tmp_path):

@@ -242,6 +242,7 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
             "other_stains needs a data set with 'colours' in its use",
         ),
         ("blocks = [1]", "blocks = [1]\nother_stains = 0.5", "other_stains needs a data set with 'colours' in its use"),
+        ("blocks = [1, 2]", "blocks = [1, 2]\nother_stains = 0.5", "needs a data set with 'colours' in its use"),
         ("blocks = [1]", "blocks = [1]\nother_stains = 1.5", "other_stains"),
         ("log_scale = 0.1", "log_scale = 0.1\ncoarser = 0.5", "detector.training.variety: coarser is for classifiers"),
         ("blocks = [1]\n", "blocks = [1]\nweight_digits = 1\n", "weight_digits: only a CropNet"),
@@ -285,8 +286,8 @@ def test_recipes_come_with_marrow():
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_names_what_there_is(name):
     recipe = load_recipe(name)
-    beginning = recipe.classifier and recipe.classifier.training.continue_from
-    assert recipe.name in (name, beginning and beginning.bundle)
+    trainings = [network.training for network in (recipe.detector, recipe.classifier) if network]
+    assert recipe.name in (name, *(t.continue_from.bundle for t in trainings if t.continue_from))
     taxonomy = load_taxonomy(recipe.taxonomy)
     assert {use.layout for use in recipe.data.values()} <= READERS.keys() | {"phantom"}
     for role in ("detector", "classifier"):

@@ -10,8 +10,9 @@ def as_images(*pictures):
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
 
 
-def shown(stains, images, seed=0, **more):
-    return OtherStains(HERE, stains, **({"share": 1.0} | more))(images, np.random.default_rng(seed))
+def shown(stains, images, seed=0, own=None, **more):
+    own = [HERE] * len(images) if own is None else own
+    return OtherStains(stains, **({"share": 1.0} | more))(images, own, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("stain", [HERE, THERE], ids=["here", "there"])
@@ -71,6 +72,18 @@ def test_only_a_share_of_the_views_is_shown_in_other_stains():
     assert 0.2 < changed.float().mean() < 0.4
     assert torch.equal(shown([THERE], images, share=0.0), images)
     assert torch.equal(shown([], images), images)
+
+
+def test_each_view_leaves_its_own_stain_and_one_without_a_known_stain_stays_as_it_is():
+    images = as_images(smear(HERE), smear(THERE), smear(HERE))
+    other = Stain(np.array([230.0, 225.0, 215.0]), np.array([0.2, 0.5, 0.2]), np.array([0.9, 1.0, 0.3]))
+    views = shown([other], images, own=[HERE, THERE, None], way=(1.0, 1.0), log_amount=0.0)
+    for view in views[:2]:
+        found = stain_of(view.permute(1, 2, 0).numpy().astype(np.uint8))
+        assert np.allclose(found.glass, other.glass, atol=3)
+        assert np.allclose(found.nucleus, other.nucleus, atol=0.08)
+    assert torch.equal(views[2], images[2])
+    assert torch.equal(shown([other], images, own=[None] * 3), images)
 
 
 def test_views_are_whole_numbers_depend_on_the_generator_alone_and_never_on_bfloat16():
