@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from marrow_models.ahead import made_ahead
 from marrow_models.errors import Reason, SlideRefused
@@ -198,16 +199,25 @@ def duplicates(found: Detections, reach_px: int) -> NDArray[np.bool_]:
         return np.zeros(0, bool)
     rank = np.empty(len(found), np.int64)
     rank[np.lexsort((found.x, found.y, found.kind, -found.score))] = np.arange(len(found))
-    dx, dy = (abs(c[:, None] - c[None]) for c in (found.x, found.y))
-    w, h = found.width, found.height
-    common = np.clip(np.minimum(np.minimum(w[:, None], w[None]), (w[:, None] + w[None]) / 2 - dx), 0, None)
-    common *= np.clip(np.minimum(np.minimum(h[:, None], h[None]), (h[:, None] + h[None]) / 2 - dy), 0, None)
-    area = (w * h).astype(np.float64)
-    iou = common / (area[:, None] + area[None] - common)
-    inside = common / np.minimum(area[:, None], area[None])
-    same = (iou >= SAME_OBJECT_IOU) | (inside >= SAME_OBJECT_INSIDE)
-    same &= (np.maximum(dx, dy) <= reach_px * SUBPIXELS) & (found.kind[:, None] == found.kind[None])
-    return np.asarray((same & (rank[None] < rank[:, None])).any(axis=1))
+    reach = reach_px * SUBPIXELS
+    # Whole numbers, so that the half is never reached; kinds lie further apart than that.
+    places = np.stack([found.x, found.y, found.kind * (reach + 1)], axis=1)
+    a, b = KDTree(places).query_pairs(reach + 0.5, p=np.inf, output_type="ndarray").T
+    common = _overlap(found.x, found.width, a, b) * _overlap(found.y, found.height, a, b)
+    area = (found.width * found.height).astype(np.float64)
+    same = common / (area[a] + area[b] - common) >= SAME_OBJECT_IOU
+    same |= common / np.minimum(area[a], area[b]) >= SAME_OBJECT_INSIDE
+    out = np.zeros(len(found), bool)
+    out[np.where(rank[a] < rank[b], b, a)[same]] = True
+    return out
+
+
+def _overlap(
+    centre: NDArray[np.int64], side: NDArray[np.int64], a: NDArray[np.intp], b: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Along one axis, what boxes ``a`` and ``b`` have in common."""
+    apart = abs(centre[a] - centre[b])
+    return np.clip(np.minimum(np.minimum(side[a], side[b]), (side[a] + side[b]) / 2 - apart), 0, None)
 
 
 def _subpixels(value_px: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from marrow_models.detection import LARGEST_LAYER_BYTES, SUBPIXELS, Detections, Detector, _maxima, duplicates
+from marrow_models.detection import (
+    LARGEST_LAYER_BYTES,
+    SAME_OBJECT_INSIDE,
+    SAME_OBJECT_IOU,
+    SUBPIXELS,
+    Detections,
+    Detector,
+    _maxima,
+    duplicates,
+)
 from marrow_models.errors import Reason, SlideRefused
 from marrow_models.networks.heatmap import OUTPUT_STRIDE_PX, HeatmapNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT, fold, folded_structure
@@ -183,6 +192,31 @@ def test_what_becomes_of_a_box_depends_on_its_neighbours_alone(rows, data):
     near = np.maximum(abs(found.x - found.x[index]), abs(found.y - found.y[index])) <= reach * SUBPIXELS
     alone = duplicates(found.take(near), reach)
     assert alone[np.flatnonzero(near).tolist().index(index)] == gone[index]
+
+
+@given(rows=st.lists(box_rows, min_size=1, max_size=25), kinds=st.lists(st.integers(0, 2), min_size=25, max_size=25))
+def test_duplicates_are_those_that_a_look_at_all_pairs_finds(rows, kinds):
+    found = dataclasses.replace(boxes(*rows), kind=np.asarray(kinds[: len(rows)]))
+    rank = sorted(range(len(rows)), key=lambda i: (-found.score[i], found.kind[i], found.y[i], found.x[i]))
+    gone = {
+        low
+        for place, high in enumerate(rank)
+        for low in rank[place + 1 :]
+        if found.kind[high] == found.kind[low] and on_one_object(found, high, low, 12 * SUBPIXELS)
+    }
+    assert np.flatnonzero(duplicates(found, 12)).tolist() == sorted(gone)
+
+
+def on_one_object(found, a, b, reach):
+    """The rule in words: near enough, and enough of both or of the smaller in common."""
+    common = 1.0
+    for centre, side in ((found.x, found.width), (found.y, found.height)):
+        low = max(centre[a] - side[a] / 2, centre[b] - side[b] / 2)
+        high = min(centre[a] + side[a] / 2, centre[b] + side[b] / 2)
+        common *= max(high - low, 0.0)
+    areas = [float(found.width[i] * found.height[i]) for i in (a, b)]
+    near = max(abs(found.x[a] - found.x[b]), abs(found.y[a] - found.y[b])) <= reach
+    return near and (common / (sum(areas) - common) >= SAME_OBJECT_IOU or common / min(areas) >= SAME_OBJECT_INSIDE)
 
 
 @given(rows=st.lists(box_rows, min_size=1, max_size=25, unique_by=lambda row: row[:2]), data=st.data())
