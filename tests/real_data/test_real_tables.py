@@ -1,4 +1,4 @@
-"""The tables of AIPAL and TCGA-LAML: what is read from them, and the figures that models of them reach."""
+"""The tables of AIPAL: what is read from them, and the figures that models of them reach."""
 
 from pathlib import Path
 
@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 from marrow_models.datasets.aipal import read_aipal
-from marrow_models.datasets.tcga_laml import read_tcga_laml
-from marrow_models.diagnosis.fab_differential import load_fab, train_fab
 from marrow_models.diagnosis.laboratory import load_laboratory
 from marrow_models.diagnosis.laboratory_training import PUBLISHED, train_laboratory
 
 TABLES = Path(__file__).parents[2].parent / "shared" / "data" / "tables"
-LAML = TABLES / "tcga_laml_marrow_differential.csv"
 pytestmark = [
     pytest.mark.real_data,
     pytest.mark.skipif(not TABLES.is_dir(), reason="the real tables are not beside the project"),
@@ -28,10 +25,6 @@ MEASURED = {
 }
 """AUC of each hospital by a model of the two others."""
 
-FAB = {"M3": 0.881, "M4": 0.667, "M5": 0.830, "M4 or M5": 0.811}
-"""AUC in nested cross-validation."""
-
-
 # --- reading -----------------------------------------------------------------------------------------------
 
 
@@ -46,17 +39,6 @@ def test_the_defects_of_the_tables_are_met_and_noted():
     notes = " ".join(read_aipal(TABLES).notes)
     for defect in ("grenoble.csv: MCV_fL: 1", "grenoble.csv: PT_percent: 1", "clermont.csv: ANC_percent: 1"):
         assert defect in notes
-
-
-def test_nearly_every_differential_of_tcga_adds_up_and_the_others_are_scaled():
-    table = read_tcga_laml(LAML)
-    assert len(table.fab) == 198
-    np.testing.assert_allclose(table.percents.sum(axis=1), 100)
-    assert (np.abs(table.sums - 100) <= 1).mean() > 0.9
-
-
-def test_the_differential_of_tcga_is_not_that_of_the_marrow_its_columns_are_named_after():
-    assert "probably of blood" in read_tcga_laml(LAML).notes[-1]
 
 
 # --- figures -----------------------------------------------------------------------------------------------
@@ -100,11 +82,3 @@ def test_the_model_of_all_three_hospitals_loads_and_knows_its_patients(laborator
     result = load_laboratory(laboratory.folder, laboratory.digest).predict(table.values)
     first = np.array(result.classes)[result.probabilities.argmax(axis=1)]
     assert (first == table.responses).mean() > 0.8
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_the_fab_classes_reach_their_measured_figures(tmp_path):
-    report = train_fab(LAML, tmp_path)
-    assert {task: area.value for task, area in report.auc.items()} == pytest.approx(FAB, abs=2 * WITHIN)
-    assert load_fab(tmp_path, report.digest).classes == ("m3", "m4", "m5", "other")
