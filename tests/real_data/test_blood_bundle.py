@@ -19,7 +19,7 @@ UM_PER_PX = 0.078
 
 
 @pytest.fixture(scope="module")
-def blood_night(tmp_path_factory):
+def blood_night(services, tmp_path_factory):
     """The cells of a night with every readable field counted."""
     root = tmp_path_factory.mktemp("blood")
     (root / "inbox").mkdir()

@@ -31,7 +31,7 @@ NEEDLES = (b"CANARY", b"DOE JANE", b"99-CANARY-1234567", "CANARY".encode("utf-16
 
 
 @pytest.fixture(scope="module")
-def real_night(tmp_path_factory):
+def real_night(services, tmp_path_factory):
     """(home, {file: row}) of a night over copies of the real files, a patient each."""
     root = tmp_path_factory.mktemp("real")
     shutil.copytree(WSI, root / "inbox", copy_function=shutil.copyfile)
