@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from marrow_models.field_look import FieldLook, cannot_hold_nuclei, look_at, rejection
+from marrow_models.field_look import FieldLook, cannot_hold_nuclei, look_at_each, rejection
 from marrow_models.model_settings import SurveySettings
 from marrow_models.records import Field, Rect
 
@@ -197,10 +197,15 @@ def _looks(slide: Pyramid, grid: _Grid, settings: SurveySettings) -> Iterator[tu
             continue
         pixels = slide.scaled_region(settings.um_per_px, rect, from_level=level)
         empty = _surely_empty(pixels, rows - y, columns - x, settings)
+        of_a_size: dict[tuple[int, ...], list[tuple[tuple[int, int], NDArray[np.uint8]]]] = {}
         for row, column in known.tolist():
             if not empty[row - top, column - left]:
                 (y0, y1), (x0, x1) = grid.rows[row] - y, grid.columns[column] - x
-                yield (row, column), look_at(pixels[y0:y1, x0:x1], settings)
+                field = pixels[y0:y1, x0:x1]
+                of_a_size.setdefault(field.shape, []).append(((row, column), field))
+        for alike in of_a_size.values():
+            places, fields = zip(*alike, strict=True)
+            yield from zip(places, look_at_each(fields, settings), strict=True)
 
 
 def _surely_empty(

@@ -15,6 +15,7 @@ from marrow_models.bundle import DETECTOR as DETECTOR_WEIGHTS
 from marrow_models.bundle import Bundle, load_bundle
 from marrow_models.classification import CLASS_HEAD, Classifier
 from marrow_models.detection import Detector
+from marrow_models.errors import UserError
 from marrow_models.evaluation.attributes import AttributeFigures
 from marrow_models.evaluation.boxes import BoxFigures
 from marrow_models.evaluation.classes import ClassFigures
@@ -136,7 +137,11 @@ def _can_measure(role: str, base: Bundle, workshop: Workshop) -> bool:
         return False
     classifying = replace(workshop, roles=(CLASSIFIER,))
     attributes = dict(classifying.schema.values) if classifying.schema else {}
-    return (classifying.labels, attributes) == (told_by.labels, dict(told_by.attributes))
+    try:
+        labels = classifying.labels
+    except UserError:  # too few cells for any classifier
+        return False
+    return (labels, attributes) == (told_by.labels, dict(told_by.attributes))
 
 
 def measured(workshop: Workshop, detector: Detector | None, classifier: Classifier | None, part: str) -> Figures:

@@ -226,14 +226,16 @@ def test_a_lent_network_is_measured_where_its_data_are_given(tmp_path):
     whole = Workshop(recipe, paths, tmp_path / "whole")
     first, before = make_bundle(tmp_path / "first", whole, command="marrow train bundle")
     lent = replace(recipe, base=str(tmp_path / "first"))
+    too_few = replace(lent, classifier=replace(lent.classifier, least_cells=10**6))
     fields, cells = {name: paths[name] for name in ("bccd", "raabin")}, {"pbc": paths["pbc"]}
-    for role, given, measured in (
-        (CLASSIFIER, paths, True),
-        (CLASSIFIER, cells, False),
-        (DETECTOR, paths, True),
-        (DETECTOR, fields, False),
+    for asked, role, given, measured in (
+        (lent, CLASSIFIER, paths, True),
+        (lent, CLASSIFIER, cells, False),
+        (lent, DETECTOR, paths, True),
+        (lent, DETECTOR, fields, False),
+        (too_few, DETECTOR, paths, False),
     ):
-        alone = Workshop(lent, given, tmp_path / f"alone-{role}", (role,))
+        alone = Workshop(asked, given, tmp_path / f"alone-{role}", (role,))
         made, figures = make_bundle(tmp_path / "second", alone, command=f"marrow train {role}")
         other = DETECTOR if role == CLASSIFIER else CLASSIFIER
         assert getattr(made, f"{other}_digest") == getattr(first, f"{other}_digest")

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from marrow_models.errors import Reason, SlideRefused
+from marrow_models.field_look import look_at
 from marrow_models.records import Field, MissingArea, Rect
 from marrow_models.survey import (
     MANY_PIECES,
     Survey,
     choose_fields,
     field_grid,
-    look_at,
     lost_px,
     neighbours,
     pieces_of_work,
