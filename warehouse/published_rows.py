@@ -1,8 +1,8 @@
 """The rows of the analysts' file: all of them in a new one, or what is new since a file was published.
 
 Rows of most tables are only ever added, so what a file lacks of them are the last ones. The other tables are small (a
-row a slide or patient) and written again. Cells know whose they are and what their class means; where that has changed,
-their rows are put right.
+row a slide or patient): all of their rows are compared, and those that differ written again. Cells know whose they are
+and what their class means; where that has changed, their rows are put right.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PRIVATE = ("known_file", "quarantine_release", "writer_fence")
 """Tables that are not published at all."""
 
-REWRITTEN = (
+SMALL = (
     "dim_patient",
     "fact_laboratory",
     "dim_slide",
@@ -56,7 +56,7 @@ CELLS = {
 REDACTED = {"dim_run": "publish_dim_run", "ledger_event": "publish_ledger_event"}
 """Tables of which some columns are published empty, and the statement that empties them."""
 
-PUBLIC = (*REWRITTEN, *GROWING, *CELLS)
+PUBLIC = (*SMALL, *GROWING, *CELLS)
 """Tables that are published."""
 
 BATCH_ROWS = 100_000
@@ -115,13 +115,17 @@ def bring_forward(source: DuckDBPyConnection, copy: DuckDBPyConnection, basis: s
             raise NotTheSame(table)
         if rows and table in GROWING and _row(source, table, rows - 1) != _row(copy, table, rows - 1):
             raise NotTheSame(table)
-    copy.execute(statement("empty_rewritten"))
     return _add(source, copy, first, anew=False)
 
 
 def _add(source: DuckDBPyConnection, copy: DuckDBPyConnection, first: dict[str, int], *, anew: bool) -> New:
-    for table in (*REWRITTEN, *GROWING):
-        _copy_table(source, copy, table, first.get(table, 0))
+    if anew:
+        for table in SMALL:
+            _copy_table(source, copy, table, 0)
+    else:
+        _update_small_tables(source, copy)
+    for table in GROWING:
+        _copy_table(source, copy, table, first[table])
     copy.execute(statement("results_to_publish"))
     if not anew:
         _put_right(copy, first["fact_cell"])
@@ -142,7 +146,6 @@ def _add(source: DuckDBPyConnection, copy: DuckDBPyConnection, first: dict[str, 
 
 def _put_right(copy: DuckDBPyConnection, cells: int) -> None:
     """Update the cells of analyses that stand otherwise than when they were published."""
-    copy.execute(statement("changed_results"))
     ((changed, published, gone, told),) = copy.execute(statement("count_changed_results")).fetchall()
     if gone or told != cells or changed > MOST_CHANGED * published:
         raise NotTheSame("results")
@@ -152,6 +155,14 @@ def _put_right(copy: DuckDBPyConnection, cells: int) -> None:
 
 def _copy_table(source: DuckDBPyConnection, copy: DuckDBPyConnection, table: str, first: int) -> None:
     copy.from_arrow(_rows_from(source, table, first).to_arrow_reader(BATCH_ROWS)).insert_into(table)
+
+
+def _update_small_tables(source: DuckDBPyConnection, copy: DuckDBPyConnection) -> None:
+    for table in SMALL:
+        copy.register(f"now_{table}", _rows_from(source, table, 0).to_arrow_table())
+    copy.execute(statement("update_small_tables"))
+    for table in SMALL:
+        copy.unregister(f"now_{table}")
 
 
 def _row(connection: DuckDBPyConnection, table: str, number: int) -> object:

@@ -6,3 +6,6 @@ SELECT
 FROM fact_analysis AS a
 LEFT JOIN slides AS s USING (slide_id)
 LEFT JOIN dim_model AS m ON m.digest = a.model_digest;
+-- Analyses that were published as something else.
+CREATE OR REPLACE TEMP TABLE result_changed AS
+SELECT * FROM (FROM result_now EXCEPT FROM published_result) SEMI JOIN published_result USING (result_key)

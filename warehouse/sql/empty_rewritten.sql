@@ -1,9 +1,0 @@
-DELETE FROM dim_patient;
-DELETE FROM fact_laboratory;
-DELETE FROM dim_slide;
-DELETE FROM dim_model;
-DELETE FROM dim_cell_class;
-DELETE FROM dim_attribute_value;
-DELETE FROM dim_run;
-DELETE FROM fact_analysis;
-DELETE FROM fact_patient_diagnosis;
