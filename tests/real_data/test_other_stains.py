@@ -1,8 +1,9 @@
 """The classes of ``blood`` in the stains of two laboratories whose cells it has not learned.
 
 ``other_laboratories.csv`` says what a developer, who is no haematologist, saw in each picture before any network was
-asked: five kinds of white cells, or unclear. The fields are those that no training sees (BCCD's test part; the half of
-Raabin that the recipe keeps), but other fields of the same laboratories lend their colours to the training.
+asked: five kinds of white cells, or unclear. No training learns the class of any of them. Fields of the part ``test``
+no training sees at all (BCCD's test part; the half of Raabin that the recipe keeps); those of ``train`` lend their
+colours, and their boxes to the detector.
 
 ``pytest tests/real_data/test_other_stains.py --log-cli-level INFO`` prints the figures.
 """
@@ -33,16 +34,18 @@ SEEN = Path(__file__).with_name("other_laboratories.csv")
 UM_PER_PX = {"bccd": 0.078, "raabin": 0.056}
 KINDS = {"neutrophil_segmented": "neutrophil", "neutrophil_band": "neutrophil"}
 """Label to what it is called in the table; others are called the same."""
-LEAST_RIGHT = {"bccd": 0.75, "raabin": 0.45}
+LEAST_RIGHT = {("bccd", "test"): 0.75, ("raabin", "test"): 0.45, ("bccd", "train"): 0.3, ("raabin", "train"): 0.5}
+"""The fields of BCCD's test part are sharper than most of the others."""
 MOST_PLATELETS = 0.1
 
 
-def told(data_set, pictures, installed):
+def told(data_set, part, pictures, installed):
     """What was seen of each clear cell, and what the bundle says of it."""
     _, classifier = load_networks(find_bundle("blood", installed), "cpu")
     labels = classifier.settings.labels
     with SEEN.open() as file:
-        rows = [r for r in csv.DictReader(file) if r["data_set"] == data_set and r["seen_as"] != "unclear"]
+        rows = [r for r in csv.DictReader(file) if (r["data_set"], r["part"]) == (data_set, part)]
+        rows = [r for r in rows if r["seen_as"] != "unclear"]
     said = []
     for row in rows:
         slide = ArraySlide(read_image(pictures[row["picture"]].image), UM_PER_PX[data_set])
@@ -52,20 +55,25 @@ def told(data_set, pictures, installed):
     return [row["seen_as"] for row in rows], said
 
 
+@pytest.mark.parametrize("part", ["test", "train"])
 @pytest.mark.parametrize(
     ("data_set", "reader", "file"),
     [("bccd", bccd, "bccd_clean.tar"), ("raabin", txl_pbc, "raabin_fields.tar")],
     ids=["bccd", "raabin"],
 )
-def test_most_white_cells_of_other_laboratories_are_told_as_a_person_sees_them(data_set, reader, file, tmp_path):
+def test_most_white_cells_of_other_laboratories_are_told_as_a_person_sees_them(data_set, reader, file, part, tmp_path):
     data = reader.read(DATA / "smear_fields" / file, ReadOptions(None, UM_PER_PX[data_set]))
-    seen, said = told(data_set, {picture.image.name: picture for picture in data.pictures}, tmp_path)
-    assert len(seen) > 50
+    seen, said = told(data_set, part, {picture.image.name: picture for picture in data.pictures}, tmp_path)
+    assert len(seen) >= 50
     right = [KINDS.get(label, label) == kind for kind, label in zip(seen, said, strict=True)]
     for kind in sorted(set(seen)):
         LOG.info(
-            "%s %s: %s", data_set, kind, dict(Counter(label for k, label in zip(seen, said, strict=True) if k == kind))
+            "%s, %s, %s: %s",
+            data_set,
+            part,
+            kind,
+            dict(Counter(label for k, label in zip(seen, said, strict=True) if k == kind)),
         )
-    LOG.info("%s: %d of %d as seen", data_set, sum(right), len(right))
-    assert np.mean(right) >= LEAST_RIGHT[data_set]
-    assert said.count("platelet") <= MOST_PLATELETS * len(said)
+    LOG.info("%s, %s: %d of %d as seen", data_set, part, sum(right), len(right))
+    assert np.mean(right) >= LEAST_RIGHT[data_set, part]
+    assert part == "train" or said.count("platelet") <= MOST_PLATELETS * len(said)
