@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marrow_models import classification
 from marrow_models.classification import Classifier
 from marrow_models.errors import BundleError, Reason, SlideRefused
 from marrow_models.networks.crop import CropNet
@@ -59,6 +60,17 @@ def test_probabilities_add_up_to_one():
     assert (told >= 0).all()
     assert np.allclose(told.sum(axis=1), 1, atol=3e-6)
     assert len({tuple(row) for row in told.tolist()}) > 20
+
+
+def test_no_crop_is_classified_alone_where_there_are_others(monkeypatch):
+    sizes = []
+    ours = classifier()
+    ours.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    monkeypatch.setattr(classification, "CACHED_PX", 2 * CLASSIFIER.crop_px**2)
+    crops = np.random.default_rng(1).integers(0, 256, (7, CLASSIFIER.crop_px, CLASSIFIER.crop_px, 3)).astype(np.uint8)
+    whole = ours.tell(crops)["cell_class"]
+    assert set(sizes) == {2, 3}
+    assert np.array_equal(ours.tell(crops[6:])["cell_class"], whole[6:])
 
 
 def test_without_cells_there_are_no_rows():
