@@ -119,11 +119,11 @@ def bring_forward(source: DuckDBPyConnection, copy: DuckDBPyConnection, basis: s
 
 
 def _add(source: DuckDBPyConnection, copy: DuckDBPyConnection, first: dict[str, int], *, anew: bool) -> New:
-    if anew:
-        for table in SMALL:
+    for table in SMALL:
+        if anew:
             _copy_table(source, copy, table, 0)
-    else:
-        _update_small_tables(source, copy)
+        else:
+            _update_table(source, copy, table)
     for table in GROWING:
         _copy_table(source, copy, table, first[table])
     copy.execute(statement("results_to_publish"))
@@ -157,12 +157,10 @@ def _copy_table(source: DuckDBPyConnection, copy: DuckDBPyConnection, table: str
     copy.from_arrow(_rows_from(source, table, first).to_arrow_reader(BATCH_ROWS)).insert_into(table)
 
 
-def _update_small_tables(source: DuckDBPyConnection, copy: DuckDBPyConnection) -> None:
-    for table in SMALL:
-        copy.register(f"now_{table}", _rows_from(source, table, 0).to_arrow_table())
-    copy.execute(statement("update_small_tables"))
-    for table in SMALL:
-        copy.unregister(f"now_{table}")
+def _update_table(source: DuckDBPyConnection, copy: DuckDBPyConnection, table: str) -> None:
+    copy.register("staging", _rows_from(source, table, 0).to_arrow_table())
+    copy.execute(statement("update_small_table").replace("small_table", table))
+    copy.unregister("staging")
 
 
 def _row(connection: DuckDBPyConnection, table: str, number: int) -> object:
