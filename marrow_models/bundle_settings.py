@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marrow_models.errors import UserError
-from marrow_models.model_settings import ClassifierSettings, DetectorSettings, SurveySettings
+from marrow_models.model_settings import LARGEST_CONTRAST, ClassifierSettings, DetectorSettings, SurveySettings
 from marrow_models.strict_json import Members
 
 _UM_PER_PX = (0.01, 50.0)
@@ -13,6 +13,7 @@ _SCORE = (1e-6, 1 - 1e-6)
 """Its odds must be a number."""
 _MOST_KINDS = 1000
 _CROP_PX = (8, 4096)
+_CONTRAST = (0.0, LARGEST_CONTRAST)
 _TEMPERATURE = (1e-3, 1e3)
 _VIEWS = 8
 """Ways to lay a square crop down."""
@@ -48,7 +49,7 @@ def detector_settings(value: object, where: str) -> DetectorSettings:
 def classifier_settings(value: object, labels: tuple[str, ...], where: str) -> ClassifierSettings:
     """The settings of the classifier; UserError, opening with ``where``, for what cannot be."""
     required = ("um_per_px", "crop_px", "temperature")
-    members = Members(value, where, required=required, optional=("views", "attributes"))
+    members = Members(value, where, required=required, optional=("views", "attributes", "least_contrast"))
     attributes = members.value("attributes")
     return ClassifierSettings(
         um_per_px=members.number("um_per_px", *_UM_PER_PX),
@@ -57,6 +58,7 @@ def classifier_settings(value: object, labels: tuple[str, ...], where: str) -> C
         temperature=members.number("temperature", *_TEMPERATURE),
         views=1 if members.value("views") is None else members.whole("views", 1, _VIEWS),
         attributes={} if attributes is None else _attributes(attributes, f"{where}: attributes"),
+        least_contrast=0.0 if members.value("least_contrast") is None else members.number("least_contrast", *_CONTRAST),
     )
 
 

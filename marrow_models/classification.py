@@ -14,6 +14,7 @@ from torch import nn
 from marrow_models.ahead import made_ahead
 from marrow_models.detection import PixelSource
 from marrow_models.errors import BundleError, Reason, SlideRefused
+from marrow_models.local_contrast import with_least_contrast
 from marrow_models.model_settings import ClassifierSettings
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.records import Rect
@@ -88,6 +89,7 @@ class Classifier:
 
     def _told(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         batch = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device)
+        batch = with_least_contrast(batch, self.settings.least_contrast)
         totals: dict[str, NDArray[np.float64]] = {}
         for view in range(self.settings.views):
             with torch.inference_mode():

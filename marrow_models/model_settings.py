@@ -9,6 +9,9 @@ ANALYSIS_VERSION = "1"
 """Version of the method of survey, detection and classification. Raise it when the same slide and models would give
 other cells: results of different versions have different keys and stand beside each other in the warehouse."""
 
+LARGEST_CONTRAST = 1.0
+"""Local contrast that may be asked for: sharpened pictures have a third of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
@@ -37,6 +40,8 @@ class ClassifierSettings:
     """How many of the eight ways to lay a crop down are looked at; their scores are averaged."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Morphology attributes that the network tells besides the class: name to values, in the order of its outputs."""
+    least_contrast: float = 0.0
+    """Local contrast up to which softer crops are sharpened; 0: none is. See :mod:`marrow_models.local_contrast`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from monai.networks.layers.spatial_transforms import AffineTransform
 from torch import Tensor
 from torch.nn import functional
 
+from marrow_models.local_contrast import with_contrast
+
 WHITE = 255.0
 # Ruifrok and Johnston 2001, "Quantification of histochemical staining by color deconvolution"; haematoxylin and eosin
 # stand for the blue and the red dye of the Romanowsky stains.
@@ -41,6 +43,10 @@ class Variety:
     """Largest standard deviation, in pixel values."""
     blur_px: float = 0.0
     """Largest standard deviation of a Gaussian."""
+    softer: float = 0.0
+    """Share of the views that have less local contrast, as cameras show them that do not sharpen."""
+    softest: float = 1.0
+    """Least part of its local contrast that is left to a view."""
     coarser: float = 0.0
     """Share of the batches that are seen as a coarser scanner would."""
     coarsest_um_per_px: float = 0.0
@@ -98,6 +104,10 @@ def _varied_colours(images: Tensor, variety: Variety, rng: np.random.Generator) 
     gain = _channels(rng.normal(1.0, variety.gain, (n, 3)), device)
     gamma = _channels(np.exp(rng.normal(0.0, variety.log_gamma, (n, 3))), device)
     images = (images / WHITE).clamp_min(1e-6).pow(gamma) * gain * WHITE
+    if variety.softer:
+        left = np.exp(rng.uniform(np.log(variety.softest), 0.0, n))
+        left = np.where(rng.uniform(size=n) < variety.softer, left, 1.0)
+        images = with_contrast(images.round().clamp(0, WHITE), torch.from_numpy(left.astype(np.float32)).to(device))
     if variety.blur_px:
         images = _blurred(images, float(rng.uniform(0, variety.blur_px)))
     if variety.noise:

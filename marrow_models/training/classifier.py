@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from marrow_models.classification import CLASS_HEAD
 from marrow_models.errors import UserError
+from marrow_models.local_contrast import with_least_contrast
 from marrow_models.networks.crop import CropNet
 from marrow_models.networks.lattice import STEPS_PER_UNIT
 from marrow_models.networks.lite import LiteCrops
@@ -80,19 +81,25 @@ def train_classifier(
     run: Run,
     training: ClassifierTraining,
     *,
+    least_contrast: float = 0.0,
     stains: Sequence[Stain] = (),
     seed: int = 0,
     progress: Callable[[Step], None] = lambda step: None,
     validate: Callable[[ClassifierNetwork], float] | None = None,
 ) -> ClassifierNetwork:
-    """Train all heads on ``crops``, shown in their own stain and in ``stains``; resumes from what ``run`` holds."""
+    """Train all heads on ``crops``, shown in their own stain and in ``stains``; resumes from what ``run`` holds.
+
+    Views of less local contrast than ``least_contrast`` are sharpened up to it, as the classifier's crops will be.
+    """
     torch.manual_seed(seed)
     network = NETWORKS[training.network](heads_of(crops), training)
     if training.start is not None and not isinstance(network, CropNet):
         start_from(network, training.start)
     if training.continue_from is not None and not run.began:
         outputs = {CLASS_HEAD: crops.labels} | dict(crops.attribute_values)
-        classifier_from(training.continue_from, network, _looks(crops, seed), crops.shape.um_per_px, outputs)
+        classifier_from(
+            training.continue_from, network, _looks(crops, least_contrast, seed), crops.shape.um_per_px, outputs
+        )
     chances = _chances(crops.classes, training.class_balance)
     batch = share_of_batch(training.effort.batch)
     device = torch.device(training.effort.device)
@@ -106,7 +113,7 @@ def train_classifier(
         images = varied_places(images, crops.shape.crop_px, crops.shape.um_per_px, training.variety, rng)
         images = restained(images, rng)
         images = seen_coarser(images, crops.shape.um_per_px, training.variety, rng)
-        images = varied_colours(images, training.variety, rng)
+        images = with_least_contrast(varied_colours(images, training.variety, rng), least_contrast).float()
         targets = {name: target.to(device) for name, target in _targets(crops, chosen, training).items()}
         images, targets = _mixed(images, targets, training.mixing, rng)
         scores = shared(images.contiguous(memory_format=layout) / STEPS_PER_UNIT)
@@ -117,12 +124,12 @@ def train_classifier(
     return network
 
 
-def _looks(crops: CropSet, seed: int) -> Iterator[Tensor]:
+def _looks(crops: CropSet, least_contrast: float, seed: int) -> Iterator[Tensor]:
     """Some of the crops, neither turned nor varied: batches (N, 3, H, W) in the units of a training."""
     chosen = np.random.default_rng(seed).permutation(len(crops))[:LOOKED_AT]
     for part in np.array_split(np.sort(chosen), -(-len(chosen) // LOOKED_AT_ONCE)):
-        images = torch.from_numpy(centre_crops(crops.take(part)))
-        yield images.permute(0, 3, 1, 2).float() / STEPS_PER_UNIT
+        images = torch.from_numpy(centre_crops(crops.take(part))).permute(0, 3, 1, 2)
+        yield with_least_contrast(images, least_contrast).float() / STEPS_PER_UNIT
 
 
 def _other_stains(

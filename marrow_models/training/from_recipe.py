@@ -213,6 +213,7 @@ class Workshop:
             self.crops("train"),
             self._run(CLASSIFIER, recipe.training.effort.device),
             recipe.training,
+            least_contrast=recipe.least_contrast,
             stains=stains,
             seed=self.recipe.seed,
             progress=self.progress,
@@ -264,6 +265,7 @@ class Workshop:
             temperature,
             recipe.views,
             dict(self.schema.values) if self.schema else {},
+            recipe.least_contrast,
         )
 
     def _is_used(self, name: str, use: DataUse) -> bool:

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from marrow_models.classification import VIEWS
 from marrow_models.datasets.options import ReadOptions
 from marrow_models.errors import UserError
-from marrow_models.model_settings import SurveySettings
+from marrow_models.model_settings import LARGEST_CONTRAST, SurveySettings
+from marrow_models.training.augment import Variety
 from marrow_models.training.classifier import NETWORKS, ClassifierTraining
 from marrow_models.training.detector import DetectorTraining
 from marrow_models.training.loop import PRECISIONS, Effort
@@ -79,6 +80,8 @@ class ClassifierRecipe:
     """Name of a schema of morphology attributes, as ``wbcatt11``."""
     least_cells: int = 1
     """A label with fewer cells in the training data is left out."""
+    least_contrast: float = 0.0
+    """Local contrast up to which softer crops are sharpened, in training and in use; 0: none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,7 @@ def _detector_rules(recipe: DetectorRecipe | None) -> Rules:
         ),
         _digits_rule("detector", training.weight_digits),
         _stains_rule("detector", training.other_stains),
+        _softer_rule("detector", training.variety),
         (training.variety.coarser > 0, "detector.training.variety: coarser is for classifiers only"),
         (
             training.continue_from is not None and recipe.kinds != KINDS[: len(recipe.kinds)],
@@ -232,6 +236,11 @@ def _classifier_rules(recipe: ClassifierRecipe | None) -> Rules:
             "classifier.training: give start or continue_from, not both",
         ),
         _coarser_rule(recipe),
+        (
+            not 0 <= recipe.least_contrast <= LARGEST_CONTRAST,
+            f"classifier.least_contrast must be from 0 to {LARGEST_CONTRAST:g}",
+        ),
+        _softer_rule("classifier", training.variety),
         _stains_rule("classifier", training.other_stains),
         *_effort_rules("classifier", training.effort),
     ]
@@ -243,6 +252,13 @@ def _digits_rule(role: str, weight_digits: int) -> tuple[bool, str]:
 
 def _stains_rule(role: str, other_stains: float) -> tuple[bool, str]:
     return not 0 <= other_stains <= 1, f"{role}.training.other_stains must be from 0 to 1"
+
+
+def _softer_rule(role: str, variety: Variety) -> tuple[bool, str]:
+    return (
+        not (0 <= variety.softer <= 1 and 0 < variety.softest <= 1),
+        f"{role}.training.variety: softer must be from 0 to 1, and softest above 0 and at most 1",
+    )
 
 
 def _coarser_rule(recipe: ClassifierRecipe) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""Other converters beside ours, where ``BENCH_PEERS`` names the Python of an environment that has them.
+"""Other converters beside ours, where ``BENCH_PEERS`` names a Python of an environment that has them.
 
 Run by that Python as a script: ``python peers_ingest.py PEER SOURCE OUT``. Prints its CPU seconds without imports.
 """
@@ -25,13 +25,12 @@ PEERS = ("large_image",)
 def jobs(source: Path, folder: Path) -> dict[str, Job]:
     """A job for each peer that is there; none without the variable."""
     from tests.benchmarks.measure import Job
+    from tests.benchmarks.peers_detection import python_with
 
-    python = os.environ.get("BENCH_PEERS")
-    if not python:
-        return {}
     found = {}
     for peer in PEERS:
-        if subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False).returncode == 0:
+        python = python_with(peer)
+        if python:
             out = folder / f"{peer}.zarr"  # its sink goes by the name
             arguments = {"python": python, "peer": peer, "source": str(source), "out": str(out)}
             found[peer] = Job("tests.benchmarks.peers_ingest:run_peer", arguments, out)

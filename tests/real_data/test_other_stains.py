@@ -37,8 +37,8 @@ SEEN = Path(__file__).with_name("other_laboratories.csv")
 UM_PER_PX = {"bccd": 0.078, "raabin": 0.056}
 KINDS = {"neutrophil_segmented": "neutrophil", "neutrophil_band": "neutrophil"}
 """Label to what it is called in the table; others are called the same."""
-LEAST_RIGHT = {("bccd", "test"): 0.75, ("raabin", "test"): 0.45, ("bccd", "train"): 0.3, ("raabin", "train"): 0.5}
-"""The fields of BCCD's test part are sharper than most of the others."""
+LEAST_RIGHT = {("bccd", "test"): 0.55, ("raabin", "test"): 0.75, ("bccd", "train"): 0.3, ("raabin", "train"): 0.75}
+"""BCCD's nuclei are pale as well as soft; those of its test part less so."""
 MOST_PLATELETS = 0.1
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from marrow_models.local_contrast import local_contrast
 from marrow_models.records import Rect
 from marrow_models.training.array_slide import ArraySlide
 from marrow_models.training.augment import STAINS, WHITE, Variety, _blurred, seen_coarser, varied_colours, varied_places
@@ -226,6 +229,16 @@ def test_a_blur_is_that_of_a_gaussian_with_mirrored_edges(sigma_px):
     radius = int(np.ceil(2.5 * sigma_px))
     expected = ndimage.gaussian_filter(pictures().numpy(), (0, 0, sigma_px, sigma_px), mode="mirror", radius=radius)
     assert np.abs(blurred - expected).max() < 1e-2
+
+
+@BOTH
+def test_softer_views_have_less_local_contrast_and_the_same_colours(bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        views = varied_colours(pictures(40), replace(STILL, softer=0.5, softest=0.1), rng())
+    left = (local_contrast(views) / local_contrast(pictures(40))).numpy()
+    assert 10 <= (left == 1).sum() <= 30
+    assert left.min() == pytest.approx(0.1, abs=0.06)
+    assert views.mean().item() == pytest.approx(pictures(40).mean().item(), abs=1)
 
 
 def test_without_coarser_scanners_nothing_is_drawn_or_changed():

@@ -236,6 +236,9 @@ def test_a_table_that_should_be_one_is_refused_by_name(tmp_path):
         ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.2", "coarsest_um_per_px above"),
         ("noise = 2.0", "noise = 2.0\ncoarser = 1.5\ncoarsest_um_per_px = 0.3", "coarser must be from 0 to 1"),
         ("noise = 2.0", "noise = 2.0\ncoarser = 0.5\ncoarsest_um_per_px = 0.4", "must not be above slide_um_per_px"),
+        ("noise = 2.0", "noise = 2.0\nsofter = 1.1", "classifier.training.variety: softer must be from 0 to 1"),
+        ("log_scale = 0.1", "log_scale = 0.1\nsofter = 0.5\nsoftest = 0", "softest above 0"),
+        ("crop_px = 64", "crop_px = 64\nleast_contrast = 1.5", "classifier.least_contrast must be from 0 to 1"),
         (
             'use = ["detector"]',
             'use = ["detector", "colours"]',
