@@ -74,6 +74,7 @@ def check_bundle(bundle: Bundle) -> None:
     assert classifier.crop_px > 0
     assert 0 < classifier.temperature < math.inf
     assert 1 <= classifier.views <= 8
+    assert 0 <= classifier.least_contrast <= 1
     assert all(len(set(values)) == len(values) > 0 for values in classifier.attributes.values())
     assert 0 < survey.field_um < math.inf
     assert 0 < survey.nucleus_um2 < math.inf

@@ -8,6 +8,7 @@ import torch
 
 from marrow_models.analysis import analyse_pixels
 from marrow_models.bundle import load_bundle
+from marrow_models.local_contrast import with_least_contrast
 from marrow_models.memory import Effort as Pieces
 from marrow_models.memory import with_less_memory
 from marrow_models.networks.lattice import fold
@@ -80,6 +81,13 @@ def test_float32_sums_are_as_exact_on_a_gpu(fields, name):
         )
         for one, other in pairs:
             assert torch.equal(one.cpu(), other)
+
+
+def test_soft_crops_are_sharpened_on_a_gpu_as_on_a_cpu(fields):
+    crops = torch.from_numpy(fields.images[:, :256, :256] // 4 + 90).permute(0, 3, 1, 2)
+    expected = with_least_contrast(crops, 0.25)
+    assert not torch.equal(expected, crops)
+    assert torch.equal(with_least_contrast(crops.cuda(), 0.25).cpu(), expected)
 
 
 def test_a_gpu_that_is_full_costs_no_cell(fields):
