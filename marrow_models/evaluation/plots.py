@@ -135,7 +135,8 @@ def reliability_plot(figures: ClassFigures) -> Figure:
 
 def training_plot(curve: TrainingCurve) -> Figure:
     """Losses over the steps of the training and, below, the figures of the validation data; a dot at the best."""
-    panels = [("loss", curve.losses)] + ([("validation", curve.figures)] if curve.figures else [])
+    taken = {name: values for name, values in curve.figures.items() if np.isfinite(values).any()}
+    panels = [("loss", curve.losses)] + ([("validation", taken)] if taken else [])
     figure = Figure(figsize=(7.5, 3.2 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     steps = np.asarray(curve.steps, np.float64)
@@ -145,7 +146,7 @@ def training_plot(curve: TrainingCurve) -> Figure:
             there = np.isfinite(y)
             colour = _COLOURS[place % MOST_COLOURED]
             axes.plot(steps[there], y[there], color=colour, linewidth=1.4, label=name)
-            if title != "loss" and there.any():
+            if title != "loss":
                 best = int(np.nanargmax(y))
                 axes.plot(steps[best], y[best], "o", color=colour, label=f"best {y[best]:.4f} at {curve.steps[best]}")
         axes.set_ylabel(title)
