@@ -154,6 +154,13 @@ def absolute(
     return Figure(name, unit, middle, None, "target", middle, target, lower_is_better, spread, note)
 
 
+def python_with(module: str) -> str | None:
+    """The first of the Pythons of ``BENCH_PEERS`` that can import ``module``."""
+    pythons = os.environ.get("BENCH_PEERS", "").split(os.pathsep)
+    tries = ((one, subprocess.run([one, "-c", f"import {module}"], capture_output=True)) for one in pythons if one)
+    return next((one for one, done in tries if done.returncode == 0), None)
+
+
 def machine() -> dict[str, Any]:
     """The kind of machine, without its name."""
     models = {

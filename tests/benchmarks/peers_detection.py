@@ -35,7 +35,7 @@ Ready = tuple["Detector", "Pyramid", "Rect"]
 
 def jobs(source: Path, store: Path, folder: Path, bundle: str) -> dict[str, Job]:
     """Ours, the network alone, and a job for each peer that is there; none without the variable."""
-    from tests.benchmarks.measure import Job
+    from tests.benchmarks.measure import Job, python_with
 
     here, one_thread = "tests.benchmarks.peers_detection", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     found = {}
@@ -53,13 +53,6 @@ def jobs(source: Path, store: Path, folder: Path, bundle: str) -> dict[str, Job]
         DETECTION: Job(f"{here}:detection", given, environment=one_thread),
         WITH_INGEST: Job(f"{here}:with_ingest", anew, folder / "ours.ome.zarr", one_thread),
     } | found
-
-
-def python_with(module: str) -> str | None:
-    """The first of the Pythons of ``BENCH_PEERS`` that can import ``module``."""
-    pythons = os.environ.get("BENCH_PEERS", "").split(os.pathsep)
-    tries = ((one, subprocess.run([one, "-c", f"import {module}"], capture_output=True)) for one in pythons if one)
-    return next((one for one, done in tries if done.returncode == 0), None)
 
 
 def _ready(store: str, bundle: str) -> Ready:

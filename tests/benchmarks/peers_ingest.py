@@ -24,8 +24,7 @@ PEERS = ("large_image",)
 
 def jobs(source: Path, folder: Path) -> dict[str, Job]:
     """A job for each peer that is there; none without the variable."""
-    from tests.benchmarks.measure import Job
-    from tests.benchmarks.peers_detection import python_with
+    from tests.benchmarks.measure import Job, python_with
 
     found = {}
     for peer in PEERS:

@@ -196,6 +196,20 @@ def test_metadata_that_are_no_json_or_too_large_are_refused(made):
     assert "larger than any" in refusal(made)
 
 
+def test_a_classifier_has_the_least_contrast_that_is_given_or_none(made):
+    assert made.classifier.least_contrast == 0
+    edit(made, lambda content: content["marrow"]["classifier"].__setitem__("least_contrast", 0.25))
+    assert load_bundle(made.path).classifier.least_contrast == 0.25
+    edit(made, lambda content: content["marrow"]["classifier"].pop("least_contrast"))
+    assert load_bundle(made.path).classifier.least_contrast == 0
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, "much"])
+def test_a_least_contrast_that_cannot_be_is_refused_by_name(made, value):
+    edit(made, lambda content: content["marrow"]["classifier"].__setitem__("least_contrast", value))
+    assert "least_contrast" in refusal(made)
+
+
 @pytest.mark.parametrize("target", ["os.system", "torch.nn.Linear", "marrow_models.networks.crop.CropNet", None])
 def test_a_network_that_is_not_on_the_list_is_not_made(made, target):
     edit(made, lambda content: content["detector"].__setitem__("_target_", target), INFERENCE)
